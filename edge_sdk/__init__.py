@@ -1,0 +1,3 @@
+"""
+Minimise, encrypt and batch gateway telemetry; honour consent; wipe on cancellation.
+"""
