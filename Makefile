@@ -1,0 +1,81 @@
+# Needs Python 3.11 or newer, make and a C compiler. Everything else is put into .venv, which `make clean` removes.
+
+PYTHON  ?= python3
+VENV    := .venv
+WHEEL   := $(VENV)/wheel
+DIST    := $(VENV)/dist
+PIP     := -m pip --disable-pip-version-check --quiet
+# Keep in step with the extra `demo` of pyproject.toml (a test compares them).
+DEMO_DATA := pvanalytics==0.2.2
+
+SOURCES := $(sort $(shell find edge_sdk -type f -not -name '*.pyc')) pyproject.toml README.md LICENSE
+PYTEST  := -m pytest --durations=10
+# The tests meet the installed wheel and nothing else: no folder of this tree on sys.path, in children neither.
+BESIDE  := PYTHONSAFEPATH=1 PYTHONPATH= EDGE_TEST_WHEEL=1
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all check bench clean FORCE
+
+help:  ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo  ## Install, then run the whole line on measured data with loopback HTTP
+	$(VENV)/bin/edge-sdk demo
+
+test: check $(WHEEL)/.installed  ## Static checks, then all tests (but the slow ones) on the built wheel
+	$(BESIDE) $(WHEEL)/bin/python -m coverage run $(PYTEST)
+	$(WHEEL)/bin/python -m coverage report --include='*/edge_sdk/core/*' --fail-under=100
+
+test-all: check $(WHEEL)/.installed  ## The same with the slow tests; a skipped test is a failure
+	$(BESIDE) EDGE_TEST_ALL=1 $(WHEEL)/bin/python -m coverage run $(PYTEST) -m "slow or not slow"
+	$(WHEEL)/bin/python -m coverage report --include='*/edge_sdk/core/*' --fail-under=100
+
+check: $(VENV)/.dev  ## Lint, types, import contracts, architecture: under a minute, no wheel
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo --no-cache
+	$(VENV)/bin/python -m pytest --quiet tests/architecture
+
+bench: $(VENV)/.dev  ## Print speed and bytes on this machine
+	$(VENV)/bin/python -m benchmarks
+
+clean:  ## Remove everything that was made
+	rm -rf $(VENV) .demo .coverage .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist
+
+# ------------------------------------------------------------------- environments (each stamp is made once)
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "edge-sdk needs Python 3.11 or newer, and '$(PYTHON)' is not. Name another one: make PYTHON=python3.12" >&2; \
+	    exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	    echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.made
+	$(VENV)/bin/python $(PIP) install --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/.made
+	$(VENV)/bin/python $(PIP) install --editable .
+	$(VENV)/bin/python $(PIP) install --no-deps $(DEMO_DATA)
+	@touch $@
+
+# Changes only when a file comes or goes, so that a deleted module leaves the wheel too.
+$(VENV)/sources.txt: FORCE | $(VENV)/.made
+	@echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
+
+$(DIST)/.built: $(SOURCES) $(VENV)/sources.txt $(VENV)/.dev
+	@rm -rf $(DIST)
+	$(VENV)/bin/python $(PIP) wheel --no-deps --no-build-isolation --wheel-dir $(DIST) .
+	@touch $@
+
+$(WHEEL)/.deps: pyproject.toml | $(DIST)/.built
+	@rm -rf $(WHEEL)
+	@$(VENV)/bin/python -m venv $(WHEEL)
+	$(WHEEL)/bin/python $(PIP) install "$$(echo $(DIST)/*.whl)[test]"
+	@touch $@
+
+$(WHEEL)/.installed: $(DIST)/.built $(WHEEL)/.deps
+	$(WHEEL)/bin/python $(PIP) install --no-deps --force-reinstall $(DIST)/*.whl
+	@touch $@

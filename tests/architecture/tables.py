@@ -1,0 +1,145 @@
+"""
+The architecture as tables: which room may import, reach and be called what.
+
+Changing a line here is changing the design, so say why in DESIGN.md. rooms.py reads these tables;
+import-linter (pyproject.toml) is the second opinion on imports, and sees neither `async` nor limits.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+ROOT: Final = "edge_sdk"
+
+MAX_FILE_LINES: Final = 400
+MAX_BODY_LINES: Final = 40
+MAX_GATEWAY_LINES: Final = 100  # the public object: the whole line on one screen
+
+# --- who may import whom. A room is the first name below the package; `core`, `collector`, `cli` hold more.
+GROUND: Final = frozenset({"core", "errors"})
+FLOOR: Final = GROUND | {"files", "clock", "events"}
+SIBLINGS: Final = frozenset(
+    {"vault", "outbox", "uplink", "ledger", "wipe", "config", "policy_file", "sources", "profiles"}
+)
+MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
+    "errors": frozenset(),
+    "core": GROUND,
+    "files": GROUND,
+    "clock": GROUND,
+    "events": GROUND,
+    **dict.fromkeys(SIBLINGS, FLOOR),
+    "line": FLOOR | SIBLINGS,
+    "gateway": FLOOR | SIBLINGS | {"line"},
+    "collector": GROUND | {"files", "collector"},
+    "agent": FLOOR | SIBLINGS | {"line", "gateway"},
+    "": FLOOR | SIBLINGS | {"line", "gateway"},  # edge_sdk/__init__.py
+    "cli": FLOOR | SIBLINGS | {"", "line", "gateway", "agent", "collector", "cli"},
+    "__main__": frozenset({"cli"}),
+}
+
+# --- inside core, bottom up; modules of one level may know each other, but never in a circle.
+CORE_LEVELS: Final = (
+    {"units", "cbor", "shape", "labels"},
+    {"keys", "cose"},
+    {"policy", "reading"},
+    {"transforms", "pseudonym", "windows", "table"},
+    {"claims", "documents", "consent", "receipt", "lifecycle", "retry"},
+    {"compile", "batch"},  # above consent: what lets a reading move takes its grant
+    {"envelope"},
+    {"seal"},
+    {"messages"},
+)
+
+# --- what only some rooms may reach.
+WORLD: Final = frozenset(
+    {
+        "aiohttp",
+        "asyncio",
+        "builtins",
+        "datetime",
+        "importlib",
+        "logging",
+        "os",
+        "pathlib",
+        "pydantic",
+        "random",
+        "rich",
+        "secrets",
+        "socket",
+        "sqlite3",
+        "ssl",
+        "subprocess",
+        "sys",
+        "tempfile",
+        "threading",
+        "time",
+        "uuid",
+    }
+)
+FILE_ROOMS: Final = frozenset({"files"})
+TIME_ROOMS: Final = frozenset({"clock"})
+# Entropy is drawn where objects are built and handed in from there. (HPKE draws its own inside cryptography.)
+ENTROPY_ROOMS: Final = frozenset({"gateway", "line", "cli", "collector"})
+ASYNC_ROOMS: Final = frozenset({"uplink", "line", "gateway", "agent", "sources", "cli", "collector"})
+PRINT_ROOMS: Final = frozenset({"cli"})
+EXEC_ROOMS: Final = frozenset({"core.compile"})
+
+# What a shell room may take from `os` without touching a file.
+OS_HARMLESS: Final = frozenset(
+    {"PathLike", "environ", "fspath", "getpid", "getuid", "register_at_fork", "urandom"}
+)
+FILE_MODULES: Final = frozenset({"fcntl", "glob", "io", "mmap", "shutil", "tempfile"})
+PATH_CALLS: Final = frozenset(
+    {
+        "chmod",
+        "exists",
+        "glob",
+        "hardlink_to",
+        "is_dir",
+        "is_file",
+        "iterdir",
+        "lchmod",
+        "lstat",
+        "mkdir",
+        "read_bytes",
+        "read_text",
+        "rglob",
+        "rmdir",
+        "stat",
+        "symlink_to",
+        "touch",
+        "unlink",
+        "write_bytes",
+        "write_text",
+    }
+)
+ENTROPY_MODULES: Final = frozenset({"random", "secrets", "uuid"})
+ENTROPY_CALLS: Final = frozenset({"generate", "generate_key", "generate_private_key", "urandom"})
+
+# --- words. The right names are in the glossary of DESIGN.md; these say nothing.
+EMPTY_WORDS: Final = frozenset(
+    {"common", "data", "helper", "helpers", "info", "manager", "misc", "util", "utils"}
+)
+EMPTY_PREFIXES: Final = ("handle_", "process_")
+
+# --- classes of the package that others may inherit from, besides the error tree.
+INHERITABLE: Final = frozenset({"SecretBytes", "_Table"})  # one secret type per role; strict TOML tables
+
+MUTABLE_CALLS: Final = frozenset(
+    {
+        "Condition",
+        "Counter",
+        "Event",
+        "Lock",
+        "OrderedDict",
+        "Queue",
+        "RLock",
+        "bytearray",
+        "defaultdict",
+        "deque",
+        "dict",
+        "list",
+        "local",
+        "set",
+    }
+)

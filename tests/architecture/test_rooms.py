@@ -1,0 +1,115 @@
+"""
+The package keeps to its rooms: tables.py says which, rooms.py checks, test_planted_faults.py shows it bites.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import edge_sdk
+from tests.architecture.rooms import CHECKERS, Checker, Module, import_circle
+
+TOP = Path(__file__).resolve().parents[2]
+SOURCES = TOP / "edge_sdk"
+
+PUBLIC_NAMES = {
+    "Config",
+    "ConfigError",
+    "EdgeError",
+    "Event",
+    "Gateway",
+    "Lane",
+    "Mono",
+    "Policy",
+    "Refused",
+    "Status",
+    "StorageError",
+    "Transport",
+    "__version__",
+    "open_batch",
+}
+# Promised and not yet built. Has to be empty before a release.
+STILL_TO_COME = PUBLIC_NAMES - {"__version__"}
+
+# Tracked text must not say where it was written.
+MACHINE_WORDS = re.compile(r"/(?:work|root)/|/tmp/(?:probe|brief)|/opt/(?:pypi|wheels)")
+
+
+def read_modules(top: Path) -> list[Module]:
+    modules = []
+    for path in sorted(top.rglob("*.py")):
+        parts = path.relative_to(top).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        name = ".".join(parts[:-1] if is_package else parts)
+        modules.append(Module(name, path.read_text(encoding="utf-8"), is_package))
+    return modules
+
+
+MODULES = read_modules(SOURCES)
+
+
+@pytest.mark.parametrize("checker", CHECKERS, ids=lambda checker: checker.__name__)
+def test_every_room_keeps_the_rule(checker: Checker) -> None:
+    complaints = [complaint for module in MODULES for complaint in checker(module)]
+    assert not complaints, "\n".join(["", *complaints])
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    assert import_circle(MODULES) == []
+
+
+def test_the_public_names_are_the_promised_ones() -> None:
+    assert set(edge_sdk.__all__) == PUBLIC_NAMES - STILL_TO_COME
+    assert all(hasattr(edge_sdk, name) for name in edge_sdk.__all__)
+
+
+def test_the_package_under_test_is_the_one_meant() -> None:
+    here = Path(edge_sdk.__file__ or "").resolve()
+    if os.environ.get("EDGE_TEST_WHEEL") == "1":
+        assert "site-packages" in here.parts, "make test has to test the built wheel"
+    else:
+        assert here.parent == SOURCES, "another edge_sdk is in the way"
+
+
+def test_the_wheel_holds_every_module_of_the_tree() -> None:
+    here = Path(edge_sdk.__file__ or "").parent
+    tree = {
+        path.relative_to(SOURCES) for path in SOURCES.rglob("*") if path.suffix in {".py", ".toml", ".typed"}
+    }
+    shipped = {
+        path.relative_to(here) for path in here.rglob("*") if path.suffix in {".py", ".toml", ".typed"}
+    }
+    assert shipped == tree
+
+
+def test_nothing_of_the_package_imports_a_test() -> None:
+    for module in MODULES:
+        for node in ast.walk(module.tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.partition(".")[0] in {"tests", "pytest"}], module.name
+
+
+def test_the_makefile_and_the_extra_name_the_same_demo_data() -> None:
+    extras = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert f"DEMO_DATA := {extras['demo'][0]}\n" in (TOP / "Makefile").read_text()
+
+
+def test_no_tracked_text_names_the_machine_it_was_written_on() -> None:
+    folders = ("edge_sdk", "tests", "examples", "benchmarks", "docs", "firmware_shim", ".ci")
+    paths = [path for path in TOP.iterdir() if path.is_file() and path.suffix in {".md", ".toml", ""}]
+    paths += [path for folder in folders for path in (TOP / folder).rglob("*") if path.is_file()]
+    texts = (path for path in paths if path.suffix in {".py", ".md", ".toml", ".c", ".h", ".cddl", ".sh", ""})
+    guilty = [
+        str(path.relative_to(TOP))
+        for path in texts
+        if path.resolve() != Path(__file__).resolve()
+        and MACHINE_WORDS.search(path.read_text("utf-8", "replace"))
+    ]
+    assert guilty == []
