@@ -39,11 +39,11 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 
 # --- inside core, bottom up; modules of one level may know each other, but never in a circle.
 CORE_LEVELS: Final = (
-    {"units", "cbor", "shape", "labels"},
+    {"units", "cbor", "shape", "labels", "claims"},
     {"keys", "cose"},
     {"policy", "reading"},
     {"transforms", "pseudonym", "windows", "table"},
-    {"claims", "documents", "consent", "receipt", "lifecycle", "retry"},
+    {"documents", "consent", "receipt", "lifecycle", "retry"},
     {"compile", "batch"},  # above consent: what lets a reading move takes its grant
     {"envelope"},
     {"seal"},
@@ -88,7 +88,7 @@ EXEC_ROOMS: Final = frozenset({"core.compile"})
 OS_HARMLESS: Final = frozenset(
     {"PathLike", "environ", "fspath", "getpid", "getuid", "register_at_fork", "urandom"}
 )
-FILE_MODULES: Final = frozenset({"fcntl", "glob", "io", "mmap", "shutil", "tempfile"})
+FILE_MODULES: Final = frozenset({"fcntl", "glob", "mmap", "shutil", "tempfile"})
 PATH_CALLS: Final = frozenset(
     {
         "chmod",
