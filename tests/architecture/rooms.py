@@ -310,7 +310,8 @@ def _touches_files(node: ast.AST) -> str:
         return "open()"
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         what = f"{node.value.id}.{node.attr}"
-        if what in {"sqlite3.connect", "io.open", "gzip.open"} or (node.value.id == "os" and node.attr not in OS_HARMLESS):
+        of_os = node.value.id == "os" and node.attr not in OS_HARMLESS
+        if of_os or what in {"sqlite3.connect", "io.open", "gzip.open"}:
             return what
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in PATH_CALLS:
         of = node.func.value
