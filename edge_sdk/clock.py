@@ -1,0 +1,72 @@
+"""
+The only reader of time.
+
+*Monotonic* time runs while the board is powered, suspend included. The *floor* is the newest signed time the device
+has accepted plus monotonic time since; it never comes from RTC, NTP or a receipt. *Wall* time is the system clock,
+or the floor where the clock lies below it. What closes (expiry, freshness, tags, row times) uses the wall; what
+destroys (retention, pseudonym periods) uses the floor only, so that no spoofed clock destroys anything (SPEC 8).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from edge_sdk.core.batch import ClockQuality
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """
+    One look at all clocks, in milliseconds.
+    """
+
+    mono_ms: int
+    wall_ms: int
+    floor_ms: int
+    quality: ClockQuality = ClockQuality.WALL
+
+    @property
+    def wall_s(self) -> int:
+        """
+        Return the wall time in whole seconds, as documents and epochs count it.
+        """
+        return self.wall_ms // 1000
+
+
+class Clock:
+    """
+    Reads the board's clocks against a floor.
+
+    Args:
+        floor_ms: the floor as it was stored; 0 for none.
+    """
+
+    def __init__(self, floor_ms: int = 0) -> None:
+        self._base_ms = floor_ms
+        self._base_mono_ms = mono_ms()
+
+    def now(self) -> Now:
+        """
+        Return what time it is now by every clock.
+        """
+        mono = mono_ms()
+        floor = self._base_ms + mono - self._base_mono_ms if self._base_ms else 0
+        wall = time.time_ns() // 1_000_000
+        if wall < floor:
+            return Now(mono, floor, floor, ClockQuality.FLOOR)
+        return Now(mono, wall, floor)
+
+    def raise_floor(self, signed_ms: int) -> None:
+        """
+        Lift the floor to a time that an accepted signed document states.
+        """
+        if signed_ms > self.now().floor_ms:
+            self._base_ms, self._base_mono_ms = signed_ms, mono_ms()
+
+
+def mono_ms() -> int:
+    """
+    Return the monotonic clock of this boot, suspend included, in milliseconds.
+    """
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000

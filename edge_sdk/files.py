@@ -1,0 +1,265 @@
+"""
+Every file call of the device side goes through here.
+
+Rules: what must survive is written to a temporary name, synced, renamed and the folder synced; secrets are 0600 and
+folders 0700; reads are bounded; every OSError leaves as :class:`StorageError` with the file's name and the error's
+name. The fault tests count and cut the calls that these functions make.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_sdk.errors import StorageError
+
+TEMPORARY = ".new"
+_CLOSE_ON_EXEC = os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def _told(path: Path, verb: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        name = errno.errorcode.get(error.errno or 0, "unknown error")
+        raise StorageError(f"cannot {verb} {path.name}: {name}", hint=_HINTS.get(name, "")) from error
+
+
+_HINTS = {
+    "ENOSPC": "free space on the file system, or lower [outbox] quota",
+    "EROFS": "the file system is mounted read-only: check the medium",
+    "EACCES": "run as the user that owns the state folder",
+    "ENOENT": "check the path; a site is made with 'edge-sdk init'",
+    "EIO": "the medium reports errors: replace it",
+}
+
+
+def make_folder(path: Path) -> None:
+    """
+    Make *path* (0700) if it is not there, and sync the folder above it.
+
+    After a power cut: the folder is there or not; nothing in it is yet.
+    """
+    with _told(path, "make folder"):
+        if not path.is_dir():
+            path.mkdir(mode=0o700, parents=True)
+            sync_folder(path.parent)
+
+
+def exists(path: Path) -> bool:
+    """
+    Tell whether a file or folder is there.
+    """
+    return path.exists()
+
+
+def read(path: Path, limit: int) -> bytes:
+    """
+    Return the whole file.
+
+    Raises:
+        StorageError: when it cannot be read or is larger than *limit* bytes.
+    """
+    with _told(path, "read"), open(path, "rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise StorageError(f"{path.name} is larger than {limit} bytes", hint="this is not a file of this package")
+    return content
+
+
+def write_beside(path: Path, content: bytes, mode: int = 0o600) -> Path:
+    """
+    Write *content* under a temporary name beside *path*, sync it, and return that name.
+
+    After a power cut: *path* is untouched; a partial temporary file may be left and is overwritten next time.
+    """
+    beside = path.with_name(path.name + TEMPORARY)
+    with _told(path, "write"):
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _CLOSE_ON_EXEC, mode)
+        try:
+            os.fchmod(descriptor, mode)
+            _write_all(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    return beside
+
+
+def take_place(path: Path) -> None:
+    """
+    Rename what :func:`write_beside` wrote to *path* and sync the folder.
+
+    After a power cut: *path* is whole, old or new.
+    """
+    with _told(path, "replace"):
+        os.replace(path.with_name(path.name + TEMPORARY), path)
+    sync_folder(path.parent)
+
+
+def write(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """
+    Replace *path* by *content* as one step.
+
+    After a power cut: *path* is whole, old or new.
+    """
+    write_beside(path, content, mode)
+    take_place(path)
+
+
+def remove(path: Path) -> None:
+    """
+    Remove *path* if it is there, overwriting its bytes first, and sync the folder.
+
+    After a power cut: the file is gone, or still there whole, zeroed or in part zeroed. Flash may keep old blocks.
+    """
+    with _told(path, "remove"):
+        if not path.exists():
+            return
+        overwrite(path)
+        path.unlink()
+    sync_folder(path.parent)
+
+
+def overwrite(path: Path) -> None:
+    """
+    Write zeros over *path* in place and sync it. Flash may keep old blocks.
+    """
+    with _told(path, "overwrite"):
+        descriptor = os.open(path, os.O_WRONLY | _CLOSE_ON_EXEC)
+        try:
+            _write_all(descriptor, bytes(os.fstat(descriptor).st_size))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """
+    Make the names in the folder *path* durable.
+    """
+    with _told(path, "sync folder"):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _CLOSE_ON_EXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def size(path: Path) -> int:
+    """
+    Return the size of *path* in bytes, 0 when it is not there.
+    """
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def headroom(folder: Path) -> tuple[int, int]:
+    """
+    Return free bytes and free inodes of the file system under *folder*; -1 where it does not count inodes.
+    """
+    with _told(folder, "measure"):
+        space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else -1
+
+
+class Page:
+    """
+    A small preallocated file that is overwritten in place, slot by slot.
+    """
+
+    def __init__(self, path: Path, slot_bytes: int, slots: int) -> None:
+        self._path = path
+        self._slot_bytes = slot_bytes
+        with _told(path, "open"):
+            fresh = size(path) != slot_bytes * slots
+        if fresh:
+            write(path, bytes(slot_bytes * slots))
+        with _told(path, "open"):
+            self._descriptor = os.open(path, os.O_RDWR | _CLOSE_ON_EXEC)
+
+    def read_slot(self, slot: int) -> bytes:
+        """
+        Return the bytes of one slot.
+        """
+        with _told(self._path, "read"):
+            return os.pread(self._descriptor, self._slot_bytes, slot * self._slot_bytes)
+
+    def write_slot(self, slot: int, content: bytes) -> None:
+        """
+        Overwrite one slot, zero-filled to its size, and sync it.
+
+        After a power cut: the slot holds the old bytes, the new ones, or a torn mixture; no other slot is touched.
+        """
+        with _told(self._path, "write"):
+            os.pwrite(self._descriptor, content.ljust(self._slot_bytes, b"\x00"), slot * self._slot_bytes)
+            os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        """
+        Close the file.
+        """
+        os.close(self._descriptor)
+
+
+class FolderLock:
+    """
+    Keeps a second process off a state folder; held until :meth:`close` or the end of the process.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "lock"
+        with _told(path, "open"):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _CLOSE_ON_EXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._descriptor)
+            raise StorageError(
+                "the state folder is in use by another process",
+                hint="stop the other gateway; 'edge-sdk status' reads beside a running one",
+            ) from None
+
+    def close(self) -> None:
+        """
+        Let others in.
+        """
+        os.close(self._descriptor)
+
+
+def open_database(path: Path, *, page_bytes: int, read_only: bool = False) -> sqlite3.Connection:
+    """
+    Return a connection with the durability of SPEC 7.2: WAL, synchronous=FULL, secure_delete, no temporary files.
+
+    The connection may be used from any thread, one at a time. Its files are 0600.
+    """
+    try:
+        if read_only:
+            return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=2.0)
+        _precreate(path)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+        connection.execute(f"PRAGMA page_size={page_bytes}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        for pragma in ("synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY", "trusted_schema=OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+    except sqlite3.Error as error:
+        raise StorageError(f"cannot open {path.name}: {type(error).__name__}") from error
+
+
+def _precreate(path: Path) -> None:
+    with _told(path, "create"):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | _CLOSE_ON_EXEC, 0o600))
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
