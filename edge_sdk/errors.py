@@ -5,6 +5,7 @@ Every exception that leaves the package, in one tree.
     ├─ ConfigError            2    a human must edit something
     ├─ Refused                3    a gate is closed; normal; the caller stops and does not retry
     │   ├─ ConsentRefused          a statement, grant or order was not accepted, or denies
+    │   │   └─ Equivocation        one version of a document exists with two contents
     │   └─ LifecycleRefused        suspended, cancelled, being wiped, wiped, forked, closed
     ├─ BadInput               4    bytes or values from outside are at fault
     │   ├─ Malformed               not what the format says, at this offset
@@ -15,8 +16,8 @@ Every exception that leaves the package, in one tree.
     │   └─ VaultUnavailable
     └─ UplinkError            6    a request could not even be tried (TLS, address, proxy)
 
-Rules: messages carry names, sizes and offsets, never values; ``hint`` is one sentence that an operator can act
-on. Outcomes of an upload are values, not exceptions. A programmer's mistake is a TypeError, ValueError or
+Rules: messages carry names, sizes and offsets, never values; ``hint`` is one sentence that an operator can
+act on. Outcomes of an upload are values, not exceptions. A programmer's mistake is a TypeError, ValueError or
 RuntimeError and is not caught anywhere.
 """
 
@@ -54,6 +55,12 @@ class Refused(EdgeError):
 class ConsentRefused(Refused):
     """
     Say that a document was not accepted, or that no grant covers what was asked.
+    """
+
+
+class Equivocation(ConsentRefused):
+    """
+    Say that a signer issued two contents under one version: an alarm, and the narrower stays in force.
     """
 
 

@@ -1,10 +1,11 @@
 """
 Deterministic CBOR: the one encoding of a value, and a decoder that takes no other.
 
-Owns: ``encode`` and ``decode`` for whole numbers of 64 bits, byte strings, text, arrays, maps, booleans, null.
+Owns: ``encode`` and ``decode`` for whole numbers of 64 bits, byte strings, text, arrays, maps, booleans and
+null.
 Rules: limits before work, heads before values; one value has one encoding and everything else is Malformed
-(tags, floats, indefinite lengths, long heads, repeated or unordered keys, trailing bytes). Keys are small whole
-numbers or private claim numbers, for which the two published key orders agree.
+(tags, floats, indefinite lengths, long heads, repeated or unordered keys, trailing bytes). Keys are small
+whole numbers or private claim numbers, for which the two published key orders agree.
 Does not: know what a message means (shape does). Neighbours: shape above, cbor2 below.
 """
 

@@ -2,8 +2,8 @@
 Signatures: one COSE_Sign1, and the bundle of several over one payload.
 
 Owns: ``sign1``/``parse1``/``verify1`` and ``SignedDocument``; the name of a key (``key_id``).
-Rules: Ed25519 only (alg -19), protected header exactly {alg, kid, typ}, unprotected header empty, tag compared
-as bytes; verifying raises and returns the payload, never a boolean; parsing alone trusts nothing.
+Rules: Ed25519 only (alg -19), protected header exactly {alg, kid, typ}, unprotected header empty, tag
+compared as bytes; verifying raises and returns the payload, never a boolean; parsing alone trusts nothing.
 Does not: know roles or thresholds (documents), or what a payload says.
 Neighbours: cbor, shape, labels, claims below.
 """
@@ -186,7 +186,11 @@ def verified_kids(document: SignedDocument, keys: Mapping[bytes, bytes], what: s
 def _signed_parts(
     payload: bytes, *, seed: bytes, kid: bytes, typ: str, external_aad: bytes
 ) -> tuple[bytes, bytes]:
-    header = {claims.HEADER_ALG: claims.ALG_ED25519, claims.HEADER_KID: kid, claims.HEADER_TYP: typ}
+    header: dict[int, cbor.Value] = {
+        claims.HEADER_ALG: claims.ALG_ED25519,
+        claims.HEADER_KID: kid,
+        claims.HEADER_TYP: typ,
+    }
     protected = cbor.encode(header)
     key = Ed25519PrivateKey.from_private_bytes(seed)
     return protected, key.sign(_to_be_signed(protected, external_aad, payload))

@@ -1,8 +1,8 @@
 """
 Check decoded values against the shape a message must have.
 
-Owns: small checks (``uint``, ``octets``, ``text`` ...), ``record`` for maps as a whole, ``Fields`` for maps taken
-apart key by key into typed values.
+Owns: small checks (``uint``, ``octets``, ``text`` ...), ``record`` for maps as a whole, ``Fields`` for maps
+taken apart key by key into typed values.
 Rules: closed by default: a key nobody took is Malformed, a size out of range is Malformed; messages name the
 message and the field, never what was found in it.
 Does not: decode bytes (cbor) or know any message (documents, receipt, messages). Neighbours: cbor beside it.
