@@ -13,13 +13,13 @@ files only when asked by name, keeps nothing, and speaks to the core and to pyda
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import tomllib
 from decimal import Decimal, InvalidOperation
-from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from edge_sdk import files
 from edge_sdk.core.policy import Policy
@@ -30,8 +30,7 @@ from edge_sdk.policy_file.tables import NAME, File, Heading, read_table
 from edge_sdk.policy_file.views import read_purposes
 
 MAX_CHARACTERS = 1 << 20
-_PROFILES = "edge_sdk.profiles"
-_SUFFIX = ".toml"
+PROFILES: Final = ("apsystems_ema",)  # edge_sdk/profiles/NAME.toml
 
 
 def load_policy(text: str, *, where: str) -> Policy:
@@ -68,17 +67,9 @@ def find_policy(name_or_path: str) -> Policy:
         ConfigError: when there is neither, or the policy is wrong.
     """
     bare = re.fullmatch(NAME, name_or_path) is not None
-    if bare and (name_or_path in profile_names() or not Path(name_or_path).is_file()):
+    if bare and (name_or_path in PROFILES or not files.exists(Path(name_or_path))):
         return load_policy(profile_text(name_or_path), where=f"profile {name_or_path}")
     return load_policy(_file_text(Path(name_or_path)), where=_shown_path(name_or_path))
-
-
-def profile_names() -> tuple[str, ...]:
-    """
-    Return the names of the profiles that come with the package.
-    """
-    names = (entry.name for entry in resources.files(_PROFILES).iterdir())
-    return tuple(sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)))
 
 
 def profile_text(name: str) -> str:
@@ -88,12 +79,13 @@ def profile_text(name: str) -> str:
     Raises:
         ConfigError: when no profile has that name.
     """
-    known = profile_names()
-    if name not in known:
-        near = nearest(name, known)
-        hint = f'did you mean "{near}"?' if near else f"the profiles are {', '.join(known)}"
+    if name not in PROFILES:
+        near = nearest(name, PROFILES)
+        hint = f'did you mean "{near}"?' if near else f"the profiles are {', '.join(PROFILES)}"
         raise ConfigError(f"{shown(name)}: there is no profile and no file of that name", hint=hint)
-    return resources.files(_PROFILES).joinpath(name + _SUFFIX).read_text(encoding="utf-8")
+    content = pkgutil.get_data("edge_sdk.profiles", f"{name}.toml")
+    assert content is not None  # only a loader that cannot read its package's files returns None
+    return content.decode("utf-8")
 
 
 def _shown_path(path: str) -> str:

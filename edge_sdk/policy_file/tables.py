@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, StringConstraints, ValidationError
 from pydantic import Field as Key
@@ -30,7 +30,7 @@ UNKEYED_ADVICE = 'write { pseudonym = "30d" }, which is keyed on the device and 
 UNKEYED_WHAT = "an unkeyed hash hides nothing: all 10^8 serials of a model are tried in under a minute"
 
 # What people write for a key that has another name here.
-_MEANT = {
+_MEANT: Final = {
     "min": "minimum low",
     "max": "maximum high",
     "resolution": "precision step accuracy",
@@ -58,7 +58,7 @@ _MEANT = {
     "source": "id",
     "max_sources": "sources",
 }
-_SYNONYMS = {word: key for key, words in _MEANT.items() for word in words.split()}
+_SYNONYMS: Final = {word: key for key, words in _MEANT.items() for word in words.split()}
 
 
 def _number(value: object) -> int | Decimal:
@@ -306,7 +306,7 @@ def _said_otherwise(value: object) -> str:
     return f"is {spoken(value)}"
 
 
-_WORDS: dict[type, str] = {
+_WORDS: Final[dict[type, str]] = {
     bool: "true or false",
     int: "a whole number",
     Decimal: "a decimal number",
@@ -314,7 +314,7 @@ _WORDS: dict[type, str] = {
     list: "an array",
     dict: "a table",
 }
-_SAID: dict[str, Callable[[object], str]] = {
+_SAID: Final[dict[str, Callable[[object], str]]] = {
     "missing": lambda value: "is missing",
     "string_pattern_mismatch": lambda value: "has characters or a length that do not fit here",
     "string_too_short": lambda value: "is empty",

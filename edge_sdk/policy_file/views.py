@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from edge_sdk.core.policy import (
     NUMERIC,
@@ -37,7 +37,7 @@ from edge_sdk.policy_file.tables import (
 )
 
 MAX_PURPOSES = 32
-_RANGES = {
+_RANGES: Final = {
     "keep_at_most": (MINUTE_MS, 400 * DAY_MS),
     "every": (SECOND_MS, 31 * DAY_MS),
     "pseudonym": (HOUR_MS, 3650 * DAY_MS),
