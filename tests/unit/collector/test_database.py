@@ -1,0 +1,81 @@
+"""
+The collector's SQLite files: durable, private, of one known format.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from edge_sdk.collector.database import Database
+from edge_sdk.errors import StorageError
+
+SCHEMA = "CREATE TABLE words (word TEXT PRIMARY KEY); CREATE TABLE more (word TEXT)"
+
+
+def opened(path: Path, version: int = 3) -> Database:
+    return Database(path, schema=SCHEMA, version=version)
+
+
+def test_a_write_is_seen_by_the_next_opening(tmp_path: Path) -> None:
+    database = opened(tmp_path / "a.db")
+    with database.write() as connection:
+        connection.execute("INSERT INTO words VALUES ('kept')")
+    database.close()
+    with opened(tmp_path / "a.db").read() as connection:
+        assert connection.execute("SELECT word FROM words").fetchall() == [("kept",)]
+
+
+def test_commits_are_synced_in_a_write_ahead_log(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.db").read() as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_the_file_and_its_log_are_private(tmp_path: Path) -> None:
+    database = opened(tmp_path / "a.db")
+    with database.write() as connection:
+        connection.execute("INSERT INTO words VALUES ('kept')")
+    for path in tmp_path.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
+
+
+def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
+    database = opened(tmp_path / "a.db")
+    with pytest.raises(RuntimeError), database.write() as connection:
+        connection.execute("INSERT INTO words VALUES ('lost')")
+        raise RuntimeError
+    with database.read() as connection:
+        assert connection.execute("SELECT * FROM words").fetchall() == []
+
+
+def test_an_sqlite_error_leaves_as_ours_without_the_value(tmp_path: Path) -> None:
+    database = opened(tmp_path / "a.db")
+    with database.write() as connection:
+        connection.execute("INSERT INTO words VALUES ('secret')")
+    with pytest.raises(StorageError) as caught, database.write() as connection:
+        connection.execute("INSERT INTO words VALUES ('secret')")
+    assert "secret" not in str(caught.value)
+
+
+def test_another_format_is_refused_by_number(tmp_path: Path) -> None:
+    opened(tmp_path / "a.db", version=3).close()
+    with pytest.raises(StorageError, match=r"format 3.*reads format 2"):
+        opened(tmp_path / "a.db", version=2)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.db").write_bytes(b"not a database, but long enough to look at" * 99)
+    with pytest.raises(StorageError):
+        opened(tmp_path / "a.db")
+
+
+def test_two_processes_may_write_one_after_the_other(tmp_path: Path) -> None:
+    first, second = opened(tmp_path / "a.db"), opened(tmp_path / "a.db")
+    for database, word in ((first, "one"), (second, "two"), (first, "three")):
+        with database.write() as connection:
+            connection.execute("INSERT INTO words VALUES (?)", (word,))
+    assert sqlite3.connect(tmp_path / "a.db").execute("SELECT count(*) FROM words").fetchone() == (3,)
