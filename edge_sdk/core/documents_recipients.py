@@ -158,7 +158,7 @@ def recipient_for(
     now_s: int,
 ) -> RecipientKey:
     """
-    Return the key to seal to: of *operator*, in one of *regions*, granted, spoken here, in its times; the newest.
+    Return the newest key of *operator* in one of *regions* that is granted, spoken here and within its times.
 
     Raises:
         ConsentRefused: there is none.

@@ -19,7 +19,7 @@ from typing import Final
 
 from edge_sdk.core import cbor, claims, labels
 from edge_sdk.core.claims import Role
-from edge_sdk.core.cose import SignedDocument, key_id, parse_document, sign_document, verified_kids
+from edge_sdk.core.cose import SignedDocument, key_id, parse1, parse_document, sign_document, verified_kids
 from edge_sdk.core.keys import RoleSeed
 from edge_sdk.core.shape import Fields, array, boolean, list_of, octets, one_of, seconds, uint
 from edge_sdk.errors import ConsentRefused, Malformed, Tampered
@@ -129,6 +129,25 @@ def check_signers(document: SignedDocument, *, root: Root, role: Role, typ: str,
     count = len(kids & role_keys.by_kid.keys())
     if count < role_keys.threshold:
         raise refusal(what, Check.ROLE, f"{count} of {role_keys.threshold} signatures of its role")
+
+
+def signed_by_role(data: bytes, *, root: Root, role: Role, typ: str, limit: int, what: str) -> bytes:
+    """
+    Return the payload of a single COSE_Sign1 by one key of *role*, after checks 1 to 3.
+
+    Raises:
+        Malformed: another structure.
+        Tampered: any of the three checks.
+    """
+    message = parse1(data, limit=limit, what=what)
+    if message.payload is None:
+        raise Malformed(f"{what} carries no payload")
+    try:
+        check_signers(SignedDocument(message.payload, (message,)), root=root, role=role, typ=typ, what=what)
+    except ConsentRefused as exc:
+        # An answer signed by the wrong hand is worth no more than an unsigned one.
+        raise Tampered(what) from exc
+    return message.payload
 
 
 def encode_root(root: Root) -> bytes:
