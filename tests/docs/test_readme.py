@@ -1,0 +1,54 @@
+"""
+What the README shows works, and what the command line offers is described.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.conftest import Run
+from tests.docs.prose import TOP, snippets
+
+README = (TOP / "README.md").read_text(encoding="utf-8")
+DESCRIBED = "\n".join(
+    path.read_text(encoding="utf-8") for path in [TOP / "README.md", *TOP.glob("docs/*.md")]
+)
+COMMAND = re.compile(r"^(?:\.venv/bin/)?edge-sdk ((?:[a-z][a-z-]* ?)+)", re.MULTILINE)
+CHOICES = re.compile(r"\{([a-z][a-z,-]*)\}")
+
+
+def offered(run: Run, folder: Path, *words: str) -> list[tuple[str, ...]]:
+    """Return every command below *words* that the command line's own help lists, groups opened up."""
+    shown = run(folder, sys.executable, "-m", "edge_sdk", *words, "--help")
+    assert shown.returncode == 0, (words, shown.stderr)
+    choices = CHOICES.search(shown.stdout.partition("\n\n")[0])
+    if choices is None:
+        return [words] if words else []
+    return [command for name in choices[1].split(",") for command in offered(run, folder, *words, name)]
+
+
+def test_every_command_is_described(run: Run, tmp_path: Path) -> None:
+    commands = [" ".join(words) for words in offered(run, tmp_path)]
+    assert commands, "edge-sdk --help lists no command"
+    assert [command for command in commands if f"edge-sdk {command}" not in DESCRIBED] == []
+
+
+def test_every_described_command_is_offered(run: Run, tmp_path: Path) -> None:
+    commands = offered(run, tmp_path)
+    shown = [tuple(found.split()) for block in snippets(DESCRIBED, "sh") for found in COMMAND.findall(block)]
+    assert [words for words in shown if not any(words[: len(known)] == known for known in commands)] == []
+
+
+@pytest.mark.parametrize("number", range(len(snippets(README, "python"))))
+def test_a_python_snippet_of_the_readme_runs(site: Path, run: Run, number: int) -> None:
+    done = run(site, sys.executable, "-c", snippets(README, "python")[number])
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_shows_the_use_in_ten_lines() -> None:
+    first = snippets(README, "python")[0]
+    assert len([line for line in first.splitlines() if line.strip()]) <= 10
