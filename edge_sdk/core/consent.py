@@ -1,7 +1,7 @@
 """
 May this purpose collect, may it send, and what becomes of what is queued: one decision, from tables.
 
-Owns: ``decide``, the only maker of ``CollectGrant`` and ``SendGrant``, and its tables (SPEC 7).
+Owns: ``decide``, the only maker of ``CollectGrant`` and ``SendGrant``, and its tables (SPEC 5.7).
 Rules: total over basis, standing, freshness and account; what no table lists denies; several reasons combine
 to the narrowest. Asked for again at pending, at seal and at each send: a grant is not kept.
 Does not: accept statements (documents), know which grants the household denied (vault) or act on the answer.
@@ -16,7 +16,7 @@ from dataclasses import InitVar, dataclass
 from typing import Final, final
 
 from edge_sdk.core.claims import Account, Status
-from edge_sdk.core.documents_statement import Grant, Statement
+from edge_sdk.core.documents.statement import Grant, Statement
 from edge_sdk.core.policy import Basis
 
 __all__ = [

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# Derivation (SPEC 3, 4).
+# Derivation (SPEC 3, 6.5).
 ROUTE: Final = b"edge-sdk/route/1"
 ROUTE_TAG: Final = b"tag"
 ROUTE_MAC: Final = b"mac"

@@ -18,7 +18,7 @@ from typing import Final
 from edge_sdk.core import cbor, claims, labels
 from edge_sdk.core.claims import Role
 from edge_sdk.core.cose import key_id, public_key_of, sign1
-from edge_sdk.core.documents_root import Root, signed_by_role
+from edge_sdk.core.documents.root import Root, signed_by_role
 from edge_sdk.core.keys import RoleSeed
 from edge_sdk.core.shape import (
     Fields,

@@ -19,7 +19,7 @@ MAX_GATEWAY_LINES: Final = 100  # the public object: the whole line on one scree
 GROUND: Final = frozenset({"core", "errors"})
 FLOOR: Final = GROUND | {"files", "clock", "events"}
 SIBLINGS: Final = frozenset(
-    {"vault", "outbox", "uplink", "ledger", "wipe", "config", "policy_file", "sources", "profiles"}
+    {"vault", "keypage", "outbox", "uplink", "ledger", "wipe", "config", "policy_file", "sources", "profiles"}
 )
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
@@ -28,12 +28,13 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "clock": GROUND,
     "events": GROUND,
     **dict.fromkeys(SIBLINGS, FLOOR),
-    "line": FLOOR | SIBLINGS,
-    "gateway": FLOOR | SIBLINGS | {"line"},
+    "streams": FLOOR | SIBLINGS,
+    "line": FLOOR | SIBLINGS | {"streams"},
+    "gateway": FLOOR | SIBLINGS | {"streams", "line"},
     "collector": GROUND | {"files", "collector"},
     "agent": FLOOR | SIBLINGS | {"line", "gateway"},
     "": FLOOR | SIBLINGS | {"line", "gateway"},  # edge_sdk/__init__.py
-    "cli": FLOOR | SIBLINGS | {"", "line", "gateway", "agent", "collector", "cli"},
+    "cli": FLOOR | SIBLINGS | {"", "streams", "line", "gateway", "agent", "collector", "cli"},
     "__main__": frozenset({"cli"}),
 }
 
@@ -42,10 +43,12 @@ CORE_LEVELS: Final = (
     {"units", "cbor", "shape", "labels", "claims"},
     {"keys", "cose"},
     {"policy", "reading"},
-    {"transforms", "pseudonym", "windows", "table"},
+    {"policy_lint", "transforms", "pseudonym", "windows", "table"},
+    {"documents_root", "documents_times"},
+    {"documents_recipients", "documents_statement", "documents_wipe"},
     {"documents", "consent", "receipt", "lifecycle", "retry"},
     {"compile", "batch"},  # above consent: what lets a reading move takes its grant
-    {"envelope"},
+    {"envelope", "padding"},
     {"seal"},
     {"messages"},
 )

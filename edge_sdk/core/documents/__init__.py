@@ -2,14 +2,15 @@
 The signed documents a device believes: root, recipients, statement, wipe order.
 
 Owns: nothing of its own; it is the one name under which the four documents are used. Each lives in the room
-called after it (``documents_root`` and so on), with its numbered checks.
+called after it (``documents.root`` and so on), with its numbered checks.
 Rules: see SPEC 5. Neighbours: consent, receipt and messages beside it, the shell above.
 """
 
 from __future__ import annotations
 
 from edge_sdk.core.claims import Account, Mechanism, Role, Status
-from edge_sdk.core.documents_recipients import (
+from edge_sdk.core.documents.recipients import (
+    RECIPIENTS_LIMIT,
     RecipientKey,
     Recipients,
     accept_recipients,
@@ -18,7 +19,10 @@ from edge_sdk.core.documents_recipients import (
     reread_recipients,
     sign_recipients,
 )
-from edge_sdk.core.documents_root import (
+from edge_sdk.core.documents.root import (
+    CLOCK_SKEW_S,
+    MAX_VERSION,
+    ROOT_LIMIT,
     Check,
     HpkePublic,
     RoleKeys,
@@ -29,7 +33,9 @@ from edge_sdk.core.documents_root import (
     pinned_root,
     sign_root,
 )
-from edge_sdk.core.documents_statement import (
+from edge_sdk.core.documents.statement import (
+    MAX_GRANTS,
+    STATEMENT_LIMIT,
     STATEMENT_VALID_S,
     Grant,
     Statement,
@@ -39,11 +45,18 @@ from edge_sdk.core.documents_statement import (
     reread_statement,
     sign_statement,
 )
-from edge_sdk.core.documents_times import Newest
-from edge_sdk.core.documents_wipe import WipeOrder, accept_wipe, encode_wipe, sign_wipe
+from edge_sdk.core.documents.times import Newest
+from edge_sdk.core.documents.wipe import WIPE_LIMIT, WipeOrder, accept_wipe, encode_wipe, sign_wipe
 
 __all__ = [
+    "CLOCK_SKEW_S",
+    "MAX_GRANTS",
+    "MAX_VERSION",
+    "RECIPIENTS_LIMIT",
+    "ROOT_LIMIT",
+    "STATEMENT_LIMIT",
     "STATEMENT_VALID_S",
+    "WIPE_LIMIT",
     "Account",
     "Check",
     "Grant",

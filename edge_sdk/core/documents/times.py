@@ -3,14 +3,14 @@ Checks 6 and 7 of signed documents: rollback, equivocation, freeze.
 
 Owns: ``check_version`` and ``check_times``.
 Rules: the signature was checked before; a version never goes back; the same version has one content.
-Does not: remember the newest version (vault) or read a clock. Neighbours: documents_root beside it.
+Does not: remember the newest version (vault) or read a clock. Neighbours: documents.root beside it.
 """
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
-from edge_sdk.core.documents_root import CLOCK_SKEW_S, Check, refusal
+from edge_sdk.core.documents.root import CLOCK_SKEW_S, Check, refusal
 from edge_sdk.errors import Equivocation
 
 Newest: TypeAlias = tuple[int, bytes]

@@ -4,7 +4,7 @@ The wipe order: erase, and prove it, signed by a role of its own.
 Owns: ``WipeOrder`` and its acceptance.
 Rules: bound to one device and one generation; no expiry, it ends with its generation; an order that was
 carried out is known by its nonce and not carried out again.
-Does not: erase anything (wipe). Neighbours: documents_root, documents_statement, documents_times.
+Does not: erase anything (wipe). Neighbours: documents.root, documents.statement, documents.times.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Final
 from edge_sdk.core import cbor, claims, labels
 from edge_sdk.core.claims import Role
 from edge_sdk.core.cose import parse_document, sign_document
-from edge_sdk.core.documents_root import Check, Root, check_signers, refusal
-from edge_sdk.core.documents_statement import check_addressee
-from edge_sdk.core.documents_times import check_times
+from edge_sdk.core.documents.root import Check, Root, check_signers, refusal
+from edge_sdk.core.documents.statement import check_addressee
+from edge_sdk.core.documents.times import check_times
 from edge_sdk.core.keys import RoleSeed
 from edge_sdk.core.shape import Fields, list_of, octets, seconds, text
 from edge_sdk.errors import Malformed

@@ -4,7 +4,7 @@ The recipients: which keys batches may be sealed to, whose they are and where.
 Owns: ``Recipients`` and ``RecipientKey``, their acceptance, and the choice of one key for a purpose.
 Rules: one public document for all devices, signed by its own role; a key is used only inside its own times
 and only where the grant lists it, so neither this document nor a statement alone can redirect data.
-Does not: decide whether anything may leave (consent) or seal (seal). Neighbours: documents_root below.
+Does not: decide whether anything may leave (consent) or seal (seal). Neighbours: documents.root below.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Final
 from edge_sdk.core import cbor, claims, labels
 from edge_sdk.core.claims import Role
 from edge_sdk.core.cose import SignedDocument, key_id, parse_document, sign_document
-from edge_sdk.core.documents_root import MAX_VERSION, Root, check_signers, hpke_public
-from edge_sdk.core.documents_times import Newest, check_times, check_version
+from edge_sdk.core.documents.root import MAX_VERSION, Root, check_signers, hpke_public
+from edge_sdk.core.documents.times import Newest, check_times, check_version
 from edge_sdk.core.keys import RoleSeed
 from edge_sdk.core.shape import Fields, list_of, seconds, text, uint
 from edge_sdk.errors import ConsentRefused, Malformed

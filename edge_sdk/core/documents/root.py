@@ -27,7 +27,7 @@ from edge_sdk.errors import ConsentRefused, Malformed, Tampered
 ROOT_LIMIT: Final = 8192  # 6 roles of 8 keys are 1.7 KB, an X-Wing key 1.2 KB, 16 signatures 1.8 KB
 MAX_VERSION: Final = (1 << 53) - 1  # exact in JSON and in a signed 64-bit column
 MAX_ROLE_KEYS: Final = 8
-CLOCK_SKEW_S: Final = 3600  # a wall clock within one hour of signed time counts as right (SPEC 9)
+CLOCK_SKEW_S: Final = 3600  # a wall clock within one hour of signed time counts as right (SPEC 8)
 SINGLE_SIGNER_ROLES: Final = frozenset({Role.RECEIPT, Role.TIME})  # these sign alone, on line, per request
 
 

@@ -5,7 +5,7 @@ Owns: ``Statement`` and ``Grant``, their acceptance, the audience of a device.
 Rules: checks in the order of SPEC 5.1, signature first; words for basis, status and account pass as they are,
 because refusing a statement over a new word would leave an older, perhaps wider one in force.
 Does not: decide (consent) or remember the newest version (vault).
-Neighbours: documents_root, documents_times.
+Neighbours: documents.root, documents.times.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Final
 from edge_sdk.core import cbor, claims, labels
 from edge_sdk.core.claims import Role
 from edge_sdk.core.cose import SignedDocument, parse_document, sign_document
-from edge_sdk.core.documents_root import MAX_VERSION, Check, Root, check_signers, refusal
-from edge_sdk.core.documents_times import Newest, check_times, check_version
+from edge_sdk.core.documents.root import MAX_VERSION, Check, Root, check_signers, refusal
+from edge_sdk.core.documents.times import Newest, check_times, check_version
 from edge_sdk.core.keys import RoleSeed
 from edge_sdk.core.shape import Fields, list_of, octets, seconds, text, uint
 from edge_sdk.errors import Malformed
