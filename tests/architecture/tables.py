@@ -19,7 +19,19 @@ MAX_GATEWAY_LINES: Final = 100  # the public object: the whole line on one scree
 GROUND: Final = frozenset({"core", "errors"})
 FLOOR: Final = GROUND | {"files", "clock", "events"}
 SIBLINGS: Final = frozenset(
-    {"vault", "keypage", "outbox", "uplink", "ledger", "wipe", "config", "policy_file", "sources", "profiles"}
+    {
+        "recording",
+        "vault",
+        "keypage",
+        "outbox",
+        "uplink",
+        "ledger",
+        "wipe",
+        "config",
+        "policy_file",
+        "sources",
+        "profiles",
+    }
 )
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
@@ -125,8 +137,14 @@ EMPTY_WORDS: Final = frozenset(
 )
 EMPTY_PREFIXES: Final = ("handle_", "process_")
 
-# --- classes of the package that others may inherit from, besides the error tree.
-INHERITABLE: Final = frozenset({"SecretBytes", "_Table"})  # one secret type per role; strict TOML tables
+# --- classes of the package that others may inherit from.
+INHERITABLE: Final = frozenset(
+    {
+        *("BadInput", "ConfigError", "Refused", "StorageError", "UplinkError"),  # a room may refine an error
+        "SecretBytes",  # one secret type per role
+        "_Table",  # the strict table of the policy file
+    }
+)
 
 MUTABLE_CALLS: Final = frozenset(
     {

@@ -14,6 +14,7 @@ import pytest
 
 import edge_sdk
 from tests.architecture.rooms import CHECKERS, Checker, Module, import_circle
+from tests.architecture.tables import CORE_LEVELS
 
 TOP = Path(__file__).resolve().parents[2]
 SOURCES = TOP / "edge_sdk"
@@ -38,7 +39,7 @@ PUBLIC_NAMES = {
 STILL_TO_COME = PUBLIC_NAMES - {"__version__"}
 
 # Tracked text must not say where it was written.
-MACHINE_WORDS = re.compile(r"/(?:work|root)/|/tmp/(?:probe|brief)|/opt/(?:pypi|wheels)")
+MACHINE_WORDS = re.compile(r"(?<!\w)/(?:work|root)/|/tmp/(?:probe|brief)|/opt/(?:pypi|wheels)")
 
 
 def read_modules(top: Path) -> list[Module]:
@@ -99,6 +100,13 @@ def test_nothing_of_the_package_imports_a_test() -> None:
 def test_the_makefile_and_the_extra_name_the_same_demo_data() -> None:
     extras = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert f"DEMO_DATA := {extras['demo'][0]}\n" in (TOP / "Makefile").read_text()
+
+
+def test_import_linter_knows_the_same_order_of_core() -> None:
+    contracts = tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (contract,) = [each for each in contracts if each.get("containers") == ["edge_sdk.core"]]
+    named = [set(re.findall(r"\w+", layer)) for layer in reversed(contract["layers"])]
+    assert named == [set(level) for level in CORE_LEVELS]
 
 
 def test_no_tracked_text_names_the_machine_it_was_written_on() -> None:
