@@ -21,6 +21,7 @@ from edge_sdk.core.units import parse_duration
 from edge_sdk.policy_file.problems import Place, Wrong, listed, nearest, one_of
 
 BINARY64_INTEGER = 1 << 53
+_DIGITS = 40
 NAME = r"[a-z][a-z0-9_]{0,31}"
 NAME_RULE = "a name is a to z, 0 to 9 and _, begins with a letter and has at most 32 characters"
 
@@ -66,6 +67,8 @@ def _number(value: object) -> int | Decimal:
         raise Wrong(f"is {spoken(value)}")
     if isinstance(value, Decimal) and not value.is_finite():
         raise Wrong("is not a finite number")
+    if isinstance(value, Decimal) and len(value.as_tuple().digits) > _DIGITS:
+        raise Wrong(f"has more than {_DIGITS} digits")
     if not -BINARY64_INTEGER < value < BINARY64_INTEGER:
         raise Wrong("lies outside -2^53 .. 2^53, where binary64 no longer holds every integer")
     return value

@@ -27,6 +27,7 @@ from edge_sdk.core.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_du
 from edge_sdk.policy_file.declare import MAX_FIELDS, MAX_KINDS, Declared, named_tables, read_scaled, read_step
 from edge_sdk.policy_file.problems import Place, listed, one_of
 from edge_sdk.policy_file.tables import (
+    BINARY64_INTEGER,
     UNKEYED,
     UNKEYED_ADVICE,
     UNKEYED_WHAT,
@@ -298,11 +299,16 @@ def _factor(table: TransformTable, slot: _Slot) -> int:
     if step is None:
         return 1
     try:
-        return step.multiple_of(slot.field.step)
+        factor = step.multiple_of(slot.field.step)
     except ValueError:
         finest = slot.field.step.text(1)
         slot.wrong("round", "is no whole multiple of the field's resolution", f"write a multiple of {finest}")
         return 1
+    if factor >= BINARY64_INTEGER:
+        slot.wrong(
+            "round", "is coarser than any value of the field", "write a finer step, or leave the line out"
+        )
+    return factor
 
 
 def _clip(table: TransformTable, slot: _Slot) -> tuple[int, int] | None:

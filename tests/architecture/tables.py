@@ -55,7 +55,7 @@ CORE_LEVELS: Final = (
     {"units", "cbor", "shape", "labels", "claims"},
     {"keys", "cose"},
     {"policy", "reading"},
-    {"policy_lint", "transforms", "pseudonym", "windows", "table"},
+    {"policy_lint", "policy_diff", "transforms", "pseudonym", "windows", "table"},
     {"documents_root", "documents_times"},
     {"documents_recipients", "documents_statement", "documents_wipe"},
     {"documents", "consent", "receipt", "lifecycle", "retry"},
