@@ -33,6 +33,7 @@ SIBLINGS: Final = frozenset(
         "profiles",
     }
 )
+MIDDLE: Final = frozenset({"streams", "consent_state", "queueing"})
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "core": GROUND,
@@ -40,13 +41,16 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "clock": GROUND,
     "events": GROUND,
     **dict.fromkeys(SIBLINGS, FLOOR),
+    # What needs several of them: a stream with its rows and keys, what was accepted, the care of the queue.
     "streams": FLOOR | SIBLINGS,
-    "line": FLOOR | SIBLINGS | {"streams"},
-    "gateway": FLOOR | SIBLINGS | {"streams", "line"},
+    "consent_state": FLOOR | SIBLINGS,
+    "queueing": FLOOR | SIBLINGS | {"streams"},
+    "line": FLOOR | SIBLINGS | MIDDLE,
+    "gateway": FLOOR | SIBLINGS | MIDDLE | {"line"},
     "collector": GROUND | {"files", "collector"},
-    "agent": FLOOR | SIBLINGS | {"line", "gateway"},
-    "": FLOOR | SIBLINGS | {"line", "gateway"},  # edge_sdk/__init__.py
-    "cli": FLOOR | SIBLINGS | {"", "streams", "line", "gateway", "agent", "collector", "cli"},
+    "agent": FLOOR | SIBLINGS | MIDDLE | {"line", "gateway"},
+    "": FLOOR | SIBLINGS | MIDDLE | {"line", "gateway"},  # edge_sdk/__init__.py
+    "cli": FLOOR | SIBLINGS | MIDDLE | {"", "line", "gateway", "agent", "collector", "cli"},
     "__main__": frozenset({"cli"}),
 }
 
@@ -56,8 +60,6 @@ CORE_LEVELS: Final = (
     {"keys", "cose"},
     {"policy", "reading"},
     {"policy_lint", "policy_diff", "transforms", "pseudonym", "windows", "table"},
-    {"documents_root", "documents_times"},
-    {"documents_recipients", "documents_statement", "documents_wipe"},
     {"documents", "consent", "receipt", "lifecycle", "retry"},
     {"compile", "batch"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},
