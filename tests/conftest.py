@@ -1,5 +1,5 @@
 """
-What holds for every test: under `make test-all` nothing may be skipped.
+What holds for every test: how long Hypothesis looks, and that `make test-all` lets nothing be skipped.
 """
 
 from __future__ import annotations
@@ -8,8 +8,14 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 NO_SKIPS = os.environ.get("EDGE_TEST_ALL") == "1"
+
+# No deadline: a slow core is no fault. `make test` gives the same answer twice; `make test-all` looks further.
+settings.register_profile("short", deadline=None, derandomize=True)
+settings.register_profile("all", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile("all" if NO_SKIPS else "short")
 
 
 def _refuse(report: pytest.TestReport | pytest.CollectReport) -> None:
