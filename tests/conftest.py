@@ -12,7 +12,7 @@ from hypothesis import settings
 
 NO_SKIPS = os.environ.get("EDGE_TEST_ALL") == "1"
 
-# No deadline: a slow core is no fault. `make test` gives the same answer twice; `make test-all` looks further.
+# No deadline: a slow core is no fault. `make test` answers the same twice; `make test-all` looks further.
 settings.register_profile("short", deadline=None, derandomize=True)
 settings.register_profile("all", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("all" if NO_SKIPS else "short")

@@ -39,7 +39,7 @@ PUBLIC_NAMES = {
 STILL_TO_COME = PUBLIC_NAMES - {"__version__"}
 
 # Tracked text must not say where it was written.
-MACHINE_WORDS = re.compile(r"(?<!\w)/(?:work|root)/|/tmp/(?:probe|brief)|/opt/(?:pypi|wheels)")
+MACHINE_WORDS = re.compile(r"(?<![\w}])/(?:home|opt|root|tmp|work)/\w")
 
 
 def read_modules(top: Path) -> list[Module]:
