@@ -142,11 +142,12 @@ def signed_by_role(data: bytes, *, root: Root, role: Role, typ: str, limit: int,
     message = parse1(data, limit=limit, what=what)
     if message.payload is None:
         raise Malformed(f"{what} carries no payload")
-    try:
-        check_signers(SignedDocument(message.payload, (message,)), root=root, role=role, typ=typ, what=what)
-    except ConsentRefused as exc:
-        # An answer signed by the wrong hand is worth no more than an unsigned one.
-        raise Tampered(what) from exc
+    kids = _check_signatures(SignedDocument(message.payload, (message,)), root.by_kid, what)
+    # An answer signed by the wrong hand, or as something else, is worth no more than an unsigned one.
+    if message.typ != typ:
+        raise Tampered(f"{what} check {Check.TYP.value} (typ)")
+    if kids.isdisjoint(root.roles[role].by_kid):
+        raise Tampered(f"{what} check {Check.ROLE.value} (role)")
     return message.payload
 
 
