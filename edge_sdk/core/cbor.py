@@ -28,7 +28,7 @@ _SMALLEST: Final = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}  # below this 
 _FALSE, _NULL = 20, 22
 
 
-def encode(value: Value) -> bytes:
+def encode(value: object) -> bytes:
     """
     Return the deterministic encoding of *value*.
 

@@ -107,7 +107,7 @@ def content_aad(protected: bytes, external_aad: bytes) -> bytes:
     return cbor.encode(["Encrypt", protected, external_aad])
 
 
-def hpke_info(content_alg: int, recipient_protected: bytes, extra: bytes) -> bytes:
+def recipient_structure(content_alg: int, recipient_protected: bytes, extra: bytes) -> bytes:
     """
     Return the Recipient_structure that HPKE takes as info (SPEC 4.2).
     """

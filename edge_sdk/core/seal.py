@@ -33,9 +33,9 @@ from edge_sdk.core.envelope import (
     binding,
     content_aad,
     content_header,
-    hpke_info,
     outer,
     recipient_header,
+    recipient_structure,
 )
 from edge_sdk.core.keys import SECRET_BYTES, RecipientSeed, SecretBytes
 from edge_sdk.core.padding import pad, unpad
@@ -173,7 +173,7 @@ def seal(
     bound = binding(typ, recipient.kid)
     protected = content_header(typ, content_alg, batch_id)
     ciphertext = _cipher(content_alg, cek).encrypt(iv, plaintext, content_aad(protected, bound))
-    info = hpke_info(content_alg, recipient_header(recipient.alg, recipient.kid), bound)
+    info = recipient_structure(content_alg, recipient_header(recipient.alg, recipient.kid), bound)
     ek, wrapped = _wrap(cek, recipient, info)
     sealed = Outer(
         typ=typ,
@@ -210,7 +210,7 @@ def open_sealed(data: bytes, *, seed: SecretBytes, alg: int, typ: str) -> tuple[
         raise Malformed("envelope is sealed with another algorithm than the key's")
     private, _ = hpke_key_pair(seed, alg)
     bound = binding(typ, envelope.kid)
-    info = hpke_info(envelope.content_alg, envelope.recipient_protected, bound)
+    info = recipient_structure(envelope.content_alg, envelope.recipient_protected, bound)
     try:
         cek = _suite(alg).decrypt(envelope.ek + envelope.wrapped, private, info=info)
         cipher = _cipher(envelope.content_alg, cek)
