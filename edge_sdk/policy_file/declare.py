@@ -102,7 +102,10 @@ def _read_kind(name: str, raw: Any, place: Place) -> Declared:
 
 def _likely_source(raw: Any, fields: Mapping[str, Field | None]) -> str | None:
     source = raw.get("source") if isinstance(raw, dict) else None
-    return source if isinstance(source, str) and source in fields else None
+    if not isinstance(source, str) or source not in fields:
+        return None
+    field = fields[source]
+    return source if field is None or field.type in SOURCE_TYPES else None
 
 
 def _check_source(table: KindTable, fields: Mapping[str, Field | None], place: Place) -> None:
