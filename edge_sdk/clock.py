@@ -57,6 +57,21 @@ class Clock:
             return Now(mono, floor, floor, ClockQuality.FLOOR)
         return Now(mono, wall, floor)
 
+    def reading_ms(self) -> int:
+        """
+        Return the wall time for a reading that brings none of its own.
+        """
+        wall = time.time_ns() // 1_000_000
+        floor = self._base_ms + mono_ms() - self._base_mono_ms if self._base_ms else 0
+        return max(wall, floor)
+
+    def of_mono(self, at_mono_ms: int) -> int:
+        """
+        Return the wall time of an instant on the monotonic clock.
+        """
+        now = self.now()
+        return now.wall_ms - (now.mono_ms - at_mono_ms)
+
     def raise_floor(self, signed_ms: int) -> None:
         """
         Lift the floor to a time that an accepted signed document states.

@@ -170,6 +170,16 @@ def headroom(folder: Path) -> tuple[int, int]:
     return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else -1
 
 
+def read_system(path: Path) -> bytes:
+    """
+    Return what the kernel says at *path* (/proc, /sys), empty when it says nothing.
+    """
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 class Page:
     """
     A small preallocated file that is overwritten in place, slot by slot.

@@ -1,0 +1,264 @@
+"""
+Which stream each purpose writes to now: decisions become streams, outlets and keys.
+
+A purpose that may collect has one active stream: its grant, pseudonym period and purpose digest. When one of the
+three changes, the old stream ends (its windows close as partial rows, its batch is sealed by the line) and a new one
+begins. Where nothing may be collected the outlets are unbound; where data is to be destroyed, keys go first, then
+rows. Called by the line on the writer's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edge_sdk.clock import Now
+from edge_sdk.config import Limits
+from edge_sdk.consent_state import ConsentState
+from edge_sdk.core.batch import Reason
+from edge_sdk.core.compile import Outlet, make_outlet
+from edge_sdk.core.consent import CollectGrant, Decision, Queue, ended_grants
+from edge_sdk.core.documents import RecipientKey
+from edge_sdk.core.keys import SECRET_BYTES, PseudonymKey, RoutingSecret, epoch_of, next_pseudonym_key, route
+from edge_sdk.core.policy import Policy, Purpose, TextRule, purpose_digest
+from edge_sdk.core.pseudonym import Pseudonyms, period_of
+from edge_sdk.errors import BadInput, Refused
+from edge_sdk.events import Event, tell
+from edge_sdk.recording import Recording
+from edge_sdk.streams import Rooms, Stream, new_stream, open_record
+
+_RATCHET_LIMIT = 1000  # periods passed at once; a device away longer starts from a fresh key
+Wanted = tuple[bytes, bytes, int]  # grant id, purpose digest, pseudonym period
+
+
+class Binding:
+    """
+    The streams of one site and what they are bound to.
+
+    Args:
+        policies: the policies whose purposes queued data may still belong to, the one in force last.
+    """
+
+    def __init__(
+        self, policies: list[Policy], rooms: Rooms, *, consent: ConsentState, recording: Recording,
+        routing: RoutingSecret, limits: Limits,
+    ) -> None:  # fmt: skip
+        self.policy = policies[-1]
+        self.streams: dict[int, Stream] = {}
+        self.decisions: dict[str, Decision] = {}
+        self._rooms = rooms
+        self._consent = consent
+        self._recording = recording
+        self._routing = routing
+        self._limits = limits
+        self._editions = {purpose_digest(p): p for policy in policies for p in policy.purposes.values()}
+        self._digests = {name: purpose_digest(purpose) for name, purpose in self.policy.purposes.items()}
+        self._bound: dict[str, Wanted | None] = {}
+        self._phase: tuple[int, int] = (-1, 0)
+
+    def load(self, mono_ms: int) -> None:
+        """
+        Take up the stored streams after a start; tell a power gap where the last stop was not a clean one.
+
+        After a power cut: the same again.
+        """
+        outbox = self._rooms.outbox
+        unclean = not outbox.number("clean")
+        lost = [row.id for row in outbox.streams() if not self._load_one(row.id, row.ref, row.record, mono_ms)]
+        with_rows = {
+            (row, stream.record.batch)
+            for row, stream in self.streams.items()
+            if outbox.pending(row) or outbox.partial(row) is not None
+        }
+        self._rooms.page.destroy(set(self._rooms.page.entries) - with_rows)
+        for stream in self.streams.values():
+            if unclean and not stream.record.ended:
+                stream.miss(None, Reason.POWER)
+        with outbox.transaction():
+            for row in lost:
+                outbox.drop_stream(row)
+            outbox.set_number("clean", 0)
+
+    def decide(self, now: Now) -> None:
+        """
+        Ask what every purpose may do now, and rebind what changed.
+        """
+        self._destroy_ended()
+        wanted: dict[str, Wanted | None] = {}
+        for name, purpose in self.policy.purposes.items():
+            decision = self._consent.decide_digest(purpose, self._digests[name], now)
+            self.decisions[name] = decision
+            wanted[name] = self._wanted(purpose, decision, now)
+        if wanted != self._bound:
+            self._rebind(wanted, now)
+
+    def grant_of(self, stream: Stream, now: Now) -> CollectGrant | None:
+        """
+        Return the grant to keep or seal rows of *stream* now.
+
+        On hold nothing new comes in, but what was accepted before is kept: under the grant it was accepted with.
+        """
+        if stream.purpose is None:
+            return None
+        decision = self._consent.decide_digest(stream.purpose, stream.record.digest, now)
+        return decision.collect or (None if decision.queue is Queue.DESTROY else stream.grant)
+
+    def recipient_of(self, stream: Stream, grant: CollectGrant, now: Now) -> RecipientKey | None:
+        """
+        Return the key to seal batches of *stream* to, None where none is certified now.
+        """
+        try:
+            return None if stream.purpose is None else self._consent.recipient(stream.purpose, grant, now)
+        except Refused:
+            return None
+
+    def slot(self, now: Now) -> int:
+        """
+        Return the number of the batch interval *now* lies in, counted from this device's phase of the epoch.
+        """
+        epoch = epoch_of(now.wall_s)
+        if self._phase[0] != epoch:
+            self._phase = (epoch, route(self._routing, epoch).phase % self._limits.max_age_ms)
+        return (now.wall_ms - self._phase[1]) // self._limits.max_age_ms
+
+    def _load_one(self, row: int, ref: bytes, sealed: bytes, mono_ms: int) -> bool:
+        entry = self._rooms.vault.ring.purposes.get(ref)
+        if entry is None:
+            return False  # its key is destroyed: what is left of it opens with nothing
+        try:
+            record = open_record(entry, sealed)
+        except BadInput:
+            tell(Event.DAMAGED_STREAM, stream=row)
+            self._recording.counts["damaged_streams"] += 1
+            return False
+        stream = Stream(row, entry, record, self._editions.get(record.digest))
+        if stream.purpose is not None:
+            stream.outlets = self._outlets(stream.purpose)
+        stream.reload(self._rooms, mono_ms)
+        self.streams[row] = stream
+        return True
+
+    def _wanted(self, purpose: Purpose, decision: Decision, now: Now) -> Wanted | None:
+        if decision.collect is None:
+            return None
+        try:
+            self._consent.recipient(purpose, decision.collect, now)
+        except Refused as refused:
+            self.decisions[purpose.name] = Decision(None, None, Queue.HOLD, str(refused))
+            return None
+        period = period_of(now.floor_ms, purpose.period_ms)
+        stored = self._rooms.vault.ring.pseudonyms.get(purpose.name)
+        return decision.collect.grant_id, decision.collect.digest, max(period, stored[0] if stored else 0)
+
+    def _rebind(self, wanted: Mapping[str, Wanted | None], now: Now) -> None:
+        granted: list[tuple[Outlet, CollectGrant]] = []
+        with self._recording.lock:
+            self._recording.bind(self.policy, [])
+            for name, want in wanted.items():
+                if want != self._bound.get(name):
+                    self._cut(name, keep=want)
+            for name, want in wanted.items():
+                grant = self.decisions[name].collect
+                if want is not None and grant is not None:
+                    stream = self._active(name, want) or self._begin(name, want)
+                    stream.grant = grant
+                    granted += [(outlet, grant) for outlet in stream.outlets]
+            self._recording.bind(self.policy, granted)
+        self._bound = dict(wanted)
+        tell(Event.COLLECTING, purposes=sum(map(bool, wanted.values())), declared=len(wanted))
+
+    def _cut(self, name: str, *, keep: Wanted | None) -> None:
+        """
+        Close the open windows of a purpose whose binding changes, and end its streams unless they only pause.
+        """
+        for stream in self.streams.values():
+            if stream.record.purpose != name or stream.record.ended:
+                continue
+            continues = keep is None or _place(stream) == keep
+            if continues and name not in self._bound:
+                continue  # first binding after a start: its windows go on
+            for outlet in stream.outlets:
+                if outlet.windows is not None:
+                    outlet.windows.cut()
+            stream.take()
+            stream.record.ended = not continues
+            stream.changed = True
+
+    def _active(self, name: str, want: Wanted) -> Stream | None:
+        for stream in self.streams.values():
+            if stream.record.purpose == name and not stream.record.ended and _place(stream) == want:
+                return stream
+        return None
+
+    def _begin(self, name: str, want: Wanted) -> Stream:
+        purpose = self.policy.purposes[name]
+        entry = self._rooms.vault.add_purpose(name, want[0])
+        self._turn_pseudonyms(purpose, want[2])
+        with self._rooms.outbox.transaction():
+            stream = new_stream(self._rooms, entry, purpose, want[2])
+        stream.outlets = self._outlets(purpose)
+        self.streams[stream.row] = stream
+        return stream
+
+    def _outlets(self, purpose: Purpose) -> list[Outlet]:
+        held = self._rooms.vault.ring.pseudonyms.get(purpose.name)
+        outlets = []
+        for view in purpose.views:
+            hidden = [field.field.name for field in view.fields if field.text is TextRule.PSEUDONYM]
+            names = {name: Pseudonyms(held[1], name) for name in hidden} if held else {}
+            outlets.append(make_outlet(view, names=names, offset_ms=self._limits.day_starts_ms))
+        return outlets
+
+    def _turn_pseudonyms(self, purpose: Purpose, period: int) -> None:
+        """
+        Have the pseudonym key of *period*, one-way from the one before, which is destroyed.
+
+        After a power cut: the old or the new key is there.
+        """
+        if purpose.period_ms is None:
+            return
+        vault = self._rooms.vault
+        held = vault.ring.pseudonyms.get(purpose.name)
+        if held is None or period - held[0] > _RATCHET_LIMIT:
+            vault.ring.pseudonyms[purpose.name] = (period, PseudonymKey(self._rooms.draw(SECRET_BYTES)))
+            vault.save() if held is None else vault.replace_root()
+            return
+        at, key = held
+        while at < period:
+            passed, key = key, next_pseudonym_key(key)
+            passed.destroy()
+            at += 1
+        if at != held[0]:
+            vault.ring.pseudonyms[purpose.name] = (at, key)
+            vault.replace_root()
+
+    def _destroy_ended(self) -> None:
+        """
+        Destroy keys, then data, of every grant that was withdrawn, refused or objected to.
+
+        After a power cut: done again at the next start, since the statement that says so is stored first.
+        """
+        ended = ended_grants(self._consent.statement, denied=self._consent.held.denied)
+        entries = [entry for entry in self._rooms.vault.ring.purposes.values() if entry.grant_id in ended]
+        if not entries:
+            return
+        refs = [entry.ref for entry in entries]
+        with self._recording.lock:
+            gone = [row for row, stream in self.streams.items() if stream.entry.ref in refs]
+            for row in gone:
+                for outlet in self.streams.pop(row).outlets:
+                    outlet.rows.clear()
+                    if outlet.windows is not None:
+                        outlet.windows.discard()
+            self._recording.bind(self.policy, [])
+            self._bound = {}
+        self._rooms.vault.destroy_purposes(refs, pseudonyms=[entry.purpose for entry in entries])
+        with self._rooms.outbox.transaction():
+            for row in gone:
+                self._rooms.outbox.drop_stream(row)
+        self._rooms.page.destroy({place for place in self._rooms.page.entries if place[0] in gone})
+        self._rooms.outbox.checkpoint()
+        tell(Event.DESTROYED, grants=len(entries))
+
+
+def _place(stream: Stream) -> Wanted:
+    return stream.record.grant_id, stream.record.digest, stream.record.period

@@ -1,0 +1,303 @@
+"""
+What the device has accepted and holds to: root, recipients, statement, local denials, the policy in force.
+
+Takes documents as bytes, checks them (core.documents), keeps them under the state key and answers, at any moment, what
+a purpose may do. Nothing older, foreign, expired or forged replaces what is held. It does not fetch (uplink), and
+what follows from a decision is the line's.
+
+Stored: ``state.bin`` by way of the vault; the pinned root lies in the lane set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge_sdk.clock import Now
+from edge_sdk.core import cbor
+from edge_sdk.core.consent import CollectGrant, Decision, decide
+from edge_sdk.core.cose import parse_document, public_key_of
+from edge_sdk.core.documents import (
+    Newest,
+    RecipientKey,
+    Recipients,
+    Root,
+    Statement,
+    accept_recipients,
+    accept_root,
+    accept_statement,
+    audience_of,
+    pinned_root,
+    recipient_for,
+    reread_recipients,
+    reread_statement,
+)
+from edge_sdk.core.keys import epoch_of
+from edge_sdk.core.messages import open_downlink
+from edge_sdk.core.policy import Purpose
+from edge_sdk.core.shape import Fields, list_of, octets, uint
+from edge_sdk.errors import ConsentRefused, EdgeError
+from edge_sdk.vault import Lane, Vault
+
+FORMAT = 1
+FRESH_WITHIN_MS = 86_400_000  # a device that has heard nothing for a day collects but does not send
+FLOOR_EVERY_MS = 3_600_000  # the floor is stored hourly: a power cut sets it back by less than that
+_LIMIT = 8 << 20
+_DOCUMENT_LIMIT = 1 << 20
+MAX_POLICIES = 4
+
+
+@dataclass(slots=True)
+class Held:
+    """
+    What ``state.bin`` holds. ``policies`` are texts, the one in force last.
+    """
+
+    recipients: bytes = b""
+    statement: bytes = b""
+    floor_ms: int = 0
+    denied: list[bytes] = field(default_factory=list)
+    policies: list[str] = field(default_factory=list)
+
+
+class ConsentState:
+    """
+    The accepted documents of one site.
+
+    Args:
+        folder lane set and vault: where they are kept; the vault is open.
+        alg: the HPKE algorithm to seal batches with.
+    """
+
+    def __init__(self, lane: Lane, vault: Vault, *, alg: int, write: Callable[[Lane], None]) -> None:
+        self._lane = lane
+        self._vault = vault
+        self._alg = alg
+        self._write_lane = write
+        generation = vault.ring.generation
+        self._audience = audience_of(public_key_of(generation.signing.reveal()))
+        self.held = _decode(vault.read_state())
+        self.root: Root = pinned_root(lane.root)
+        self.recipients: Recipients | None = None
+        self.statement: Statement | None = None
+        self.waiting_hash: bytes | None = None
+        self._heard_mono_ms: int | None = None
+        self._heard_hash: bytes | None = None
+        self._floor_stored_ms = self.held.floor_ms
+        self._reread()
+
+    def signed_ms(self) -> int:
+        """
+        Return the newest signed time among what is held, the least a floor can be.
+        """
+        times = [self.root.iat_s, self.statement.iat_s if self.statement else 0]
+        return 1000 * max(times)
+
+    def decide_digest(self, purpose: Purpose, digest: bytes, now: Now) -> Decision:
+        """
+        Return what *purpose* in the edition *digest* may do at *now*.
+        """
+        return decide(
+            purpose=purpose.name,
+            basis=purpose.basis,
+            digest=digest,
+            statement=self.statement,
+            fresh=self.is_fresh(now),
+            denied=self.held.denied,
+            now_s=now.wall_s,
+        )
+
+    def recipient(self, purpose: Purpose, grant: CollectGrant, now: Now) -> RecipientKey:
+        """
+        Return the key that batches of *purpose* are sealed to.
+
+        Raises:
+            ConsentRefused: when no certified key fits purpose, regions and grant.
+        """
+        if self.recipients is None:
+            raise ConsentRefused("no recipients document yet", hint="let the device reach the collector once")
+        return recipient_for(
+            self.recipients,
+            operator=purpose.recipient,
+            regions=purpose.regions,
+            kids=grant.recipients,
+            algs=(self._alg,),
+            now_s=now.wall_s,
+        )
+
+    def is_fresh(self, now: Now) -> bool:
+        """
+        Tell whether a downlink of the current epoch was opened since the start and within a day.
+        """
+        return self._heard_mono_ms is not None and now.mono_ms - self._heard_mono_ms < FRESH_WITHIN_MS
+
+    def wants_downlink(self, now: Now) -> bool:
+        """
+        Tell whether to fetch the downlink: nothing fresh was heard, or a receipt announced another one.
+        """
+        announced = self.waiting_hash is not None and self.waiting_hash != self._heard_hash
+        return announced or not self.is_fresh(now)
+
+    def wants_recipients(self, now: Now) -> bool:
+        """
+        Tell whether to fetch the recipients document.
+        """
+        return self.recipients is None or now.wall_s >= self.recipients.exp_s
+
+    def accept_downlink(self, sealed: bytes, now: Now) -> int:
+        """
+        Take the statement out of a downlink of the current epoch; return its signed time in ms.
+
+        After a power cut: the old or the new statement is held.
+
+        Raises:
+            EdgeError: when a check fails; nothing changes.
+        """
+        generation = self._vault.ring.generation
+        downlink = open_downlink(sealed, seed=generation.hpke, alg=generation.hpke_alg)
+        if abs(downlink.epoch - epoch_of(now.wall_s)) > 1:
+            raise ConsentRefused("the downlink is of another day", hint="check the clock of this device")
+        self.accept_statement(downlink.statement, now)
+        self._heard_mono_ms = now.mono_ms
+        self._heard_hash = self.waiting_hash = hashlib.sha256(sealed).digest()
+        assert self.statement is not None
+        return self.statement.iat_s * 1000
+
+    def accept_statement(self, bundle: bytes, now: Now) -> None:
+        """
+        Accept a statement that came by downlink or file.
+
+        After a power cut: the old or the new statement is held.
+
+        Raises:
+            EdgeError: when a check fails; nothing changes.
+        """
+        newest: Newest | None = None
+        if self.statement is not None:
+            newest = (self.statement.version, self.statement.sha256)
+        statement = accept_statement(
+            bundle,
+            root=self.root,
+            audience=self._audience,
+            generation=self._vault.ring.generation.id,
+            newest=newest,
+            now_s=now.wall_s,
+        )
+        if newest is None or statement.version > newest[0]:
+            self.held.statement = bundle
+            self.save()
+        self.statement = statement
+
+    def accept_recipients(self, bundle: bytes, now: Now) -> None:
+        """
+        Accept a recipients document.
+
+        After a power cut: the old or the new document is held.
+
+        Raises:
+            EdgeError: when a check fails; nothing changes.
+        """
+        newest: Newest | None = None
+        if self.recipients is not None:
+            newest = (self.recipients.version, parse_document(
+                self.held.recipients, limit=_DOCUMENT_LIMIT, what="recipients").sha256)  # fmt: skip
+        recipients = accept_recipients(bundle, root=self.root, newest=newest, now_s=now.wall_s)
+        if self.recipients is None or recipients.version > self.recipients.version:
+            self.held.recipients = bundle
+            self.save()
+        self.recipients = recipients
+
+    def accept_root(self, bundle: bytes) -> None:
+        """
+        Take the next version of the root of trust; documents of roles it re-keys are judged anew.
+
+        After a power cut: the old or the new root is pinned.
+
+        Raises:
+            EdgeError: when it is not the very next version signed by both.
+        """
+        root = accept_root(self.root, bundle)
+        self._lane.root = bundle
+        self._write_lane(self._lane)
+        self.root = root
+        self._reread()
+
+    def put_policy(self, policy_text: str) -> None:
+        """
+        Make *policy_text* the policy in force, keeping earlier ones for what is still queued under them.
+
+        After a power cut: the old or the new policy is in force.
+        """
+        if self.held.policies[-1:] != [policy_text]:
+            kept = [earlier for earlier in self.held.policies if earlier != policy_text]
+            self.held.policies = [*kept, policy_text][-MAX_POLICIES:]
+            self.save()
+
+    def keep_floor(self, now: Now) -> None:
+        """
+        Store the floor, at most hourly.
+        """
+        if now.floor_ms - self._floor_stored_ms >= FLOOR_EVERY_MS:
+            self.held.floor_ms = now.floor_ms
+            self.save()
+
+    def save(self) -> None:
+        """
+        Write ``state.bin``.
+
+        After a power cut: the old or the new content.
+        """
+        self._floor_stored_ms = self.held.floor_ms
+        self._vault.write_state(_encode(self.held))
+
+    def _reread(self) -> None:
+        """
+        Take up what was accepted before; what the root no longer vouches for is not held any more.
+        """
+        try:
+            self.recipients = reread_recipients(self.held.recipients, root=self.root) if self.held.recipients else None
+        except EdgeError:
+            self.recipients = None
+        try:
+            self.statement = (
+                reread_statement(
+                    self.held.statement,
+                    root=self.root,
+                    audience=self._audience,
+                    generation=self._vault.ring.generation.id,
+                )
+                if self.held.statement
+                else None
+            )
+        except EdgeError:
+            self.statement = None
+
+
+def _encode(held: Held) -> bytes:
+    return cbor.encode(
+        {
+            0: FORMAT,
+            1: held.recipients,
+            2: held.statement,
+            3: held.floor_ms,
+            4: held.denied,
+            5: [policy.encode("utf-8") for policy in held.policies],
+        }
+    )
+
+
+def _decode(encoded: bytes) -> Held:
+    if not encoded:
+        return Held()
+    fields = Fields(cbor.decode(encoded, _LIMIT, "state"), "state")
+    return Held(
+        recipients=fields.take(1, "recipients", octets(None, _DOCUMENT_LIMIT)),
+        statement=fields.take(2, "statement", octets(None, _DOCUMENT_LIMIT)),
+        floor_ms=fields.take(3, "floor", uint()),
+        denied=list(fields.take(4, "denied", list_of(octets(16), 1024))),
+        policies=[
+            policy.decode("utf-8") for policy in fields.take(5, "policies", list_of(octets(None, _LIMIT), MAX_POLICIES))
+        ],
+    )
+

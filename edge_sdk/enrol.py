@@ -1,0 +1,123 @@
+"""
+How a device becomes one that the authority knows: a new generation, introduced once.
+
+The secrets of the generation are drawn here, sent to the authority alone (sealed to the enrolment key of the pinned
+root), and written down before they are sent, so that a power cut leads to the same request again and the authority
+repeats its answer. There is no device-wide key: the next owner's generation shares nothing with this one.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from edge_sdk import files
+from edge_sdk.clock import Clock
+from edge_sdk.config import Config
+from edge_sdk.consent_state import ConsentState
+from edge_sdk.core import claims
+from edge_sdk.core.cose import public_key_of
+from edge_sdk.core.documents import HpkePublic, Root, pinned_root
+from edge_sdk.core.keys import (
+    NONCE_BYTES,
+    SECRET_BYTES,
+    GenerationHpkeSeed,
+    GenerationSigningSeed,
+    LedgerKey,
+    RoutingSecret,
+    StateKey,
+    StreamSecret,
+)
+from edge_sdk.core.messages import EnrolRequest, seal_enrol
+from edge_sdk.core.seal import hpke_key_pair
+from edge_sdk.errors import ConfigError, Refused, UplinkError
+from edge_sdk.opening import suite_of
+from edge_sdk.transport import Request, Transport
+from edge_sdk.vault import FileKeyStore, Generation, Keyring, Lane, Vault, read_lane, write_lane
+
+_ROOT_LIMIT = 1 << 16
+
+
+def read_root(path: Path) -> tuple[bytes, Root]:
+    """
+    Return the pinned root in *path*.
+
+    Raises:
+        EdgeError: when it is not there or none.
+    """
+    bundle = files.read(path, _ROOT_LIMIT)
+    return bundle, pinned_root(bundle)
+
+
+async def enrol(config: Config, code: str, transport: Transport) -> int:
+    """
+    Introduce the site of *config* with the claim *code*; return the version of the statement it was given.
+
+    After a power cut: not enrolled, or enrolled with secrets that a second call introduces again.
+
+    Raises:
+        Refused: the authority did not take the code.
+        UplinkError: it could not be reached.
+        EdgeError: what it answered fails a check.
+    """
+    bundle, root = read_root(config.root)
+    files.make_folder(config.folder)
+    lock = files.FolderLock(config.folder)
+    try:
+        vault, lane = _generation(config, bundle)
+        request = _request(vault, lane, root, code)
+        response = await transport.send(Request("POST", "/v1/enrol", {"Content-Type": "application/cose"}, request))
+        if response.status in (400, 401, 403, 404, 409, 410):
+            raise Refused("the authority does not take this claim code", hint="ask the operator for a new one")
+        if response.status != 200:
+            raise UplinkError(f"the authority answered {response.status}", hint="try again later")
+        consent = ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(config.folder, held))
+        consent.accept_downlink(response.body, Clock(consent.signed_ms()).now())
+        assert consent.statement is not None
+        return consent.statement.version
+    finally:
+        lock.close()
+
+
+def _generation(config: Config, root_bundle: bytes) -> tuple[Vault, Lane]:
+    """
+    Return the vault of a generation that is not introduced yet, made new where there is none.
+    """
+    store = FileKeyStore(config.folder)
+    if files.exists(config.folder / "vault.bin"):
+        vault, lane = Vault.open(config.folder, store, draw=secrets.token_bytes), read_lane(config.folder)
+        if vault.read_state():
+            raise ConfigError("this site is enrolled already", hint="wipe it first, or use another folder")
+        return vault, lane
+    generation = Generation(
+        id=secrets.token_bytes(claims.ID_BYTES),
+        signing=GenerationSigningSeed(secrets.token_bytes(SECRET_BYTES)),
+        hpke=GenerationHpkeSeed(secrets.token_bytes(SECRET_BYTES)),
+        hpke_alg=suite_of(config),
+        streams=StreamSecret(secrets.token_bytes(SECRET_BYTES)),
+    )
+    ring = Keyring(generation, StateKey(secrets.token_bytes(SECRET_BYTES)), LedgerKey(secrets.token_bytes(SECRET_BYTES)))
+    lane = Lane(RoutingSecret(secrets.token_bytes(SECRET_BYTES)), config.address, root_bundle)
+    return Vault.create(config.folder, store, ring, lane, draw=secrets.token_bytes), lane
+
+
+def _request(vault: Vault, lane: Lane, root: Root, code: str) -> bytes:
+    generation = vault.ring.generation
+    _, hpke_public = hpke_key_pair(generation.hpke, generation.hpke_alg)
+    request = EnrolRequest(
+        code=code,
+        generation=generation.id,
+        signing_key=public_key_of(generation.signing.reveal()),
+        hpke=HpkePublic(generation.hpke_alg, hpke_public),
+        routing=lane.routing,
+        stream=generation.streams,
+        root_version=root.version,
+    )
+    return seal_enrol(
+        request,
+        seed=generation.signing,
+        recipient=root.enrolment,
+        content_alg=claims.ALG_A256GCM,
+        cek=secrets.token_bytes(SECRET_BYTES),
+        iv=secrets.token_bytes(NONCE_BYTES),
+    )

@@ -1,0 +1,42 @@
+"""
+What the log may say: a closed list of events, with numbers and nothing else.
+
+The package logs to the standard logger ``edge_sdk`` and installs no handler that writes. An event carries counts,
+sizes and row numbers; there is no way to hand it text, so no reading, identifier or name can end up in a log.
+"""
+
+from __future__ import annotations
+
+import logging
+from enum import StrEnum
+
+_LEVELS = {"started": logging.INFO, "stopped": logging.INFO, "collecting": logging.INFO, "acked": logging.DEBUG}
+
+
+class Event(StrEnum):
+    """
+    Everything the package ever logs.
+    """
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    COLLECTING = "collecting"
+    DESTROYED = "destroyed"
+    ACKED = "acked"
+    REFUSED = "refused"
+    LATER = "later"
+    UNREACHED = "unreached"
+    DOCUMENT_REFUSED = "document_refused"
+    STORAGE_ERROR = "storage_error"
+    DAMAGED_STREAM = "damaged_stream"
+    POLICY_KEPT = "policy_kept"
+
+
+def tell(event: Event, **numbers: int) -> None:
+    """
+    Log *event* with its numbers.
+    """
+    level = _LEVELS.get(event, logging.WARNING)
+    logger = logging.getLogger("edge_sdk")
+    if logger.isEnabledFor(level):
+        logger.log(level, "%s", " ".join([event, *(f"{name}={number}" for name, number in numbers.items())]))

@@ -1,0 +1,98 @@
+"""
+The public object: readings in, a durable and consented line behind it.
+
+    source -> record() -> minimise -> batch -> seal -> outbox -> uplink -> receipt
+
+``record`` minimises and appends to memory; a writer thread keeps, seals and queues; the uplink sends, from a thread
+of its own (``with``) or in the caller's event loop (``async with`` and ``await run()``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from edge_sdk.config import Config
+from edge_sdk.core.reading import Mono
+from edge_sdk.running import Running
+from edge_sdk.status import Status, status_of
+from edge_sdk.transport import Transport
+
+
+class Gateway:
+    """
+    One site: one household, one state folder, one process. Made by :meth:`open`; safe to use from several threads.
+    """
+
+    def __init__(self, running: Running, *, strict: bool) -> None:
+        recording = running.site.line.recording
+        self._running = running
+        self._record = recording.record_strictly if strict else recording.record
+        self.allowed = recording.allowed  # (kind, field=None) -> bool: ask before a register is read
+
+    @classmethod
+    def open(cls, site: str | Path | Config, *, transport: Transport | None = None, strict: bool = False) -> Self:
+        """
+        Open the site of a ``site.toml``; with *strict*, ``record`` raises BadInput on what it would drop.
+
+        Raises: ConfigError to be mended by hand, VaultUnavailable when not enrolled, StorageError when in use.
+        """
+        return cls(Running(site if isinstance(site, Config) else Config.read(site), transport), strict=strict)
+
+    def record(self, kind: str, fields: Mapping[str, Any], *, at_ms: int | None = None, at: Mono | None = None) -> int:
+        """
+        Minimise one reading for every purpose that may have it; return how many took it (0: see ``status().why``).
+
+        *at_ms* is when it was measured (Unix ms), *at* the same on the monotonic clock, now when neither is given.
+        Never blocks on disk or network.
+        """
+        self._running.check_process()
+        if at_ms is None:
+            clock = self._running.site.clock
+            at_ms = clock.reading_ms() if at is None else clock.of_mono(at.ms)
+        return self._record(kind, fields, at_ms)
+
+    def flush(self) -> None:
+        """
+        Return when every reading recorded before would survive a power cut; StorageError when the disk refuses.
+        """
+        self._running.on_writer(lambda now: self._running.site.line.step(now, flush=True))
+
+    def drain(self, timeout_s: float = 30.0) -> int:
+        """
+        Seal and send everything now; return how many batches are left after at most *timeout_s* seconds.
+        """
+        return self._running.drain(timeout_s, time.sleep)
+
+    def status(self) -> Status:
+        """
+        Return what is collected and why not, what waits, what was dropped.
+        """
+        return self._running.on_writer(lambda now: status_of(self._running.site, now))
+
+    async def run(self) -> None:
+        """
+        Send in this event loop until cancelled or closed.
+        """
+        await self._running.send_until_stopped()
+
+    def close(self) -> None:
+        """
+        Stop sending and keep everything; what is not sent waits for the next start.
+        """
+        self._running.stop()
+
+    def __enter__(self) -> Self:
+        self._running.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()

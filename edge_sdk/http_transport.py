@@ -1,0 +1,139 @@
+"""
+Requests over HTTP/1.1 with aiohttp: TLS verified, one fixed User-Agent, no cookies, no redirects.
+
+Plain HTTP is refused except to loopback. Answers are read up to a limit. With pins, the server's certificate must
+also have one of the listed public keys. aiohttp is imported when the first request is sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import ssl
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from edge_sdk.config import LOOPBACK
+from edge_sdk.errors import ConfigError, UplinkError
+from edge_sdk.transport import MAX_RESPONSE_BYTES, Request, Response
+
+if TYPE_CHECKING:
+    import aiohttp
+
+USER_AGENT = "edge-sdk/1"  # the protocol's version, not the release: releases differ between devices
+_PIN_BYTES = 32
+
+
+class HttpTransport:
+    """
+    A transport to one address.
+
+    Args:
+        address: https://host[:port][/prefix], or http:// to loopback.
+        timeout_ms: for a whole request, connect and answer included.
+        proxy: address of an HTTP proxy, empty for none.
+        pins: base64 SHA-256 of allowed SubjectPublicKeyInfo, empty for none.
+
+    Raises:
+        ConfigError: for plain HTTP to another host, or a pin that is none.
+    """
+
+    def __init__(self, address: str, *, timeout_ms: int = 30_000, proxy: str = "", pins: tuple[str, ...] = ()) -> None:
+        parts = urlsplit(address)
+        if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+            raise ConfigError("plain http is for loopback only", hint="write https:// in [collector] address")
+        self._address = address.rstrip("/")
+        self._timeout_s = timeout_ms / 1000
+        self._proxy = proxy or None
+        self._pins = frozenset(_pin(pin) for pin in pins)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, request: Request) -> Response:
+        """
+        Send *request* and return the answer.
+
+        Raises:
+            UplinkError: when there was none in time, or the server is not the one pinned.
+        """
+        import aiohttp  # the HTTP stack is loaded when there is something to send
+
+        try:
+            session = self._open()
+            async with session.request(
+                request.method,
+                self._address + request.path,
+                data=request.body or None,
+                headers=dict(request.headers),
+                allow_redirects=False,
+                proxy=self._proxy,
+            ) as answer:
+                self._check_pin(answer)
+                body = await _read(answer)
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+                return Response(answer.status, headers, body)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise UplinkError(f"no answer from the collector: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """
+        Close every connection.
+        """
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        import aiohttp
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+                connector=aiohttp.TCPConnector(ssl=_tls(), limit=2),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": USER_AGENT},
+                skip_auto_headers=("Accept", "Accept-Encoding"),
+                auto_decompress=False,
+            )
+        return self._session
+
+    def _check_pin(self, answer: Any) -> None:
+        if not self._pins:
+            return
+        transport = answer.connection.transport if answer.connection else None
+        tls = transport.get_extra_info("ssl_object") if transport else None
+        certificate = tls.getpeercert(binary_form=True) if tls else None
+        if certificate is None:
+            raise ValueError("no certificate to compare with the pins")
+        key = x509.load_der_x509_certificate(certificate).public_key()
+        spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        if hashlib.sha256(spki).digest() not in self._pins:
+            raise ValueError("the server's key is not pinned")
+
+
+def _tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _pin(pin: str) -> bytes:
+    try:
+        decoded = base64.b64decode(pin, validate=True)
+    except binascii.Error:
+        decoded = b""
+    if len(decoded) != _PIN_BYTES:
+        raise ConfigError("a pin is no base64 of a SHA-256", hint="write pins as openssl prints them with -binary | base64")
+    return decoded
+
+
+async def _read(answer: Any) -> bytes:
+    body = await answer.content.read(MAX_RESPONSE_BYTES + 1)
+    while not answer.content.at_eof() and len(body) <= MAX_RESPONSE_BYTES:
+        body += await answer.content.read(MAX_RESPONSE_BYTES + 1 - len(body))
+    if len(body) > MAX_RESPONSE_BYTES:
+        raise ValueError("answer beyond the limit")
+    return bytes(body)

@@ -1,0 +1,86 @@
+"""
+The keys of open batches, on a page of their own that is overwritten in place.
+
+A pending row is encrypted under the key of its open batch, and that key lies only here, wrapped by the purpose key:
+outside SQLite, whose write-ahead log would keep a copy. When the batch is sealed the key is overwritten in both
+slots, so that no stored key opens old rows still lying in the log or on free pages.
+
+File: page.bin, two slots that alternate, each with a count and a checksum; the newer valid one is in force.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from edge_sdk import files
+from edge_sdk.core import cbor
+from edge_sdk.core.shape import array, list_of, octets, uint
+from edge_sdk.errors import Malformed, StorageError
+
+SLOT_BYTES = 8192  # 8 KiB hold 90 wrapped keys: 32 purposes, each with an old and a new batch at a change
+MAX_ENTRIES = 90
+_MAGIC = b"EKP1"
+_CHECK_BYTES = 16
+_HEAD_BYTES = len(_MAGIC) + 8 + 4 + _CHECK_BYTES
+
+_ENTRIES = list_of(array(uint(), uint(), octets(None, 128)), MAX_ENTRIES)
+
+
+class KeyPage:
+    """
+    Wrapped batch keys by (stream row, batch number).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._page = files.Page(folder / "page.bin", SLOT_BYTES, 2)
+        valid = [found for slot in (0, 1) if (found := self._read(slot)) is not None]
+        self._count, self.entries = max(valid, key=lambda found: found[0], default=(0, {}))
+
+    def put(self, stream: int, batch: int, wrapped: bytes) -> None:
+        """
+        Keep the wrapped key of an open batch.
+
+        After a power cut: the entry is there or not; all others are.
+        """
+        if len(self.entries) >= MAX_ENTRIES:
+            raise StorageError("too many batches are open at once", hint="declare fewer purposes")
+        self.entries[stream, batch] = wrapped
+        self._write()
+
+    def destroy(self, gone: set[tuple[int, int]]) -> None:
+        """
+        Overwrite the keys of *gone* in both slots; nothing happens when none of them is here.
+
+        After a power cut: some may still be there; at the next start they are destroyed as keys without rows.
+        """
+        kept = {place: wrapped for place, wrapped in self.entries.items() if place not in gone}
+        if len(kept) != len(self.entries):
+            self.entries = kept
+            self._write()
+            self._write()
+
+    def close(self) -> None:
+        """
+        Close the file.
+        """
+        self._page.close()
+
+    def _write(self) -> None:
+        self._count += 1
+        body = cbor.encode([[stream, batch, wrapped] for (stream, batch), wrapped in sorted(self.entries.items())])
+        head = _MAGIC + self._count.to_bytes(8) + len(body).to_bytes(4)
+        check = hashlib.sha256(head + body).digest()[:_CHECK_BYTES]
+        self._page.write_slot(self._count % 2, head + check + body)
+
+    def _read(self, slot: int) -> tuple[int, dict[tuple[int, int], bytes]] | None:
+        held = self._page.read_slot(slot)
+        head, check, rest = held[:16], held[16:_HEAD_BYTES], held[_HEAD_BYTES:]
+        body = rest[: int.from_bytes(head[12:16])]
+        if head[:4] != _MAGIC or hashlib.sha256(head + body).digest()[:_CHECK_BYTES] != check:
+            return None  # never written, or torn by a power cut: the other slot is in force
+        try:
+            entries = _ENTRIES(cbor.decode(body, SLOT_BYTES, "key page"), "key page")
+        except Malformed:
+            return None
+        return int.from_bytes(head[4:12]), {(stream, batch): wrapped for stream, batch, wrapped in entries}

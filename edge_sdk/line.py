@@ -1,0 +1,248 @@
+"""
+The line of one site, stage by stage: decide, take, tell, seal, journal, care.
+
+One thread calls :meth:`Line.step` with the time; nothing here waits, and time comes in as an argument, so that tests
+replay a run call by call. All rows of one step go in one transaction. The record lock is held only while rows change
+hands. What the stages do is in the rooms this one sequences: binding, recording, streams, queueing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from edge_sdk import files
+from edge_sdk.binding import Binding
+from edge_sdk.clock import Now
+from edge_sdk.config import Limits
+from edge_sdk.consent_state import ConsentState
+from edge_sdk.core.batch import Reason
+from edge_sdk.core.consent import CollectGrant, SendGrant
+from edge_sdk.core.documents import RecipientKey
+from edge_sdk.core.receipt import Outcome
+from edge_sdk.core.units import DAY_MS
+from edge_sdk.errors import StorageError
+from edge_sdk.events import Event, tell
+from edge_sdk.queueing import Parcel, Queueing
+from edge_sdk.recording import Recording
+from edge_sdk.streams import Rooms, SealTimes, Stream
+
+TICK_MS = 1_000  # decisions are taken anew at least this often, so a change takes effect within a second
+NOW_EVERY_MS = 10_000  # alarms close batches no more often than this
+HEADROOM_EVERY_MS = 60_000
+RETRY_MS = 5_000  # after a failed write: the disk may have room again
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    stream: Stream
+    grant: CollectGrant
+    recipient: RecipientKey
+
+
+class Line:
+    """
+    Everything between a reading and a sealed batch, and what becomes of the batch.
+    """
+
+    def __init__(
+        self, rooms: Rooms, *, consent: ConsentState, recording: Recording, binding: Binding, limits: Limits
+    ) -> None:
+        self.rooms = rooms
+        self.consent = consent
+        self.recording = recording
+        self.binding = binding
+        self.limits = limits
+        self.queueing = Queueing(rooms, binding.streams, quota_bytes=limits.quota_bytes)
+        self._allowed_bytes = limits.quota_bytes
+        self._headroom_at_ms = 0
+        self._flush_at_ms = 0
+        self._now_at_ms = 0
+        self._retry_at_ms = 0
+        self._day = -1
+        self._came = 0
+
+    def step(self, now: Now, *, flush: bool = False, close: bool = False) -> int:
+        """
+        Do what is due at *now* and return in how many milliseconds to come back at the latest.
+
+        Args:
+            flush: write what is in memory now.
+            close: seal every open batch now.
+
+        After a power cut: everything up to the last flush that returned is there.
+
+        Raises:
+            StorageError: when a flush or close that was asked for fails; otherwise it is counted and tried again.
+        """
+        self.binding.decide(now)
+        self._take(now)
+        asked = flush or close
+        if not asked and now.mono_ms < self._retry_at_ms:
+            return TICK_MS
+        try:
+            self._advance(now, flush=asked or now.mono_ms >= self._flush_at_ms, close=close)
+        except StorageError as error:
+            self._retry_at_ms = now.mono_ms + RETRY_MS
+            self.recording.counts["storage_errors"] += 1
+            tell(Event.STORAGE_ERROR)
+            if asked:
+                raise
+        return TICK_MS
+
+    def permit(self, stream: Stream, now: Now) -> SendGrant | None:
+        """
+        Return the grant to send what *stream* has queued, None when it may not be sent now.
+        """
+        if stream.purpose is None:
+            return None
+        return self.consent.decide_digest(stream.purpose, stream.record.digest, now).send
+
+    def next_parcel(self, now: Now) -> Parcel | None:
+        """
+        Return the next batch that may be sent at *now*, with the permission it goes under.
+        """
+        return self.queueing.next_parcel(lambda stream: self.permit(stream, now), now.mono_ms)
+
+    def settle(self, parcel: Parcel, outcome: Outcome, now: Now, draw: float) -> None:
+        """
+        Do what the answer to *parcel* means.
+        """
+        self.queueing.settle(parcel, outcome, mono_ms=now.mono_ms, draw=draw)
+
+    def finish(self, now: Now) -> None:
+        """
+        Write everything and mark the stop as a clean one.
+        """
+        self.step(now, flush=True)
+        with self.rooms.outbox.transaction():
+            self.rooms.outbox.set_number("clean", 1)
+        self.rooms.outbox.checkpoint()
+
+    def _take(self, now: Now) -> None:
+        """
+        Take finished rows and counted losses from the recording side.
+        """
+        with self.recording.lock:
+            for stream in self.binding.streams.values():
+                for outlet in stream.outlets:
+                    if outlet.windows is not None:
+                        outlet.windows.mono_ms = now.mono_ms
+                        outlet.windows.close_idle()
+                stream.take()
+            came, losses = self.recording.harvest(now.wall_ms)
+            if now.wall_ms // DAY_MS != self._day:
+                self._day = now.wall_ms // DAY_MS
+                self.recording.forget_sources()
+        self._came += came
+        for stream in self.binding.streams.values():
+            self._tell(stream, losses)
+
+    def _tell(self, stream: Stream, losses: Counter[tuple[str, Reason]]) -> None:
+        for outlet in stream.outlets:
+            if outlet.windows is not None and outlet.windows.late:
+                self.recording.counts["late"] += outlet.windows.late
+                stream.miss(outlet.windows.late, Reason.LATE)
+                outlet.windows.late = 0
+            if not stream.record.ended:
+                for (kind, reason), count in losses.items():
+                    if kind == outlet.view.kind.name:
+                        stream.miss(count, reason)
+
+    def _advance(self, now: Now, *, flush: bool, close: bool) -> None:
+        streams = list(self.binding.streams.values())
+        closing = [stream for stream in streams if self._is_due(stream, now) or (close and _has_news(stream))]
+        plans = [plan for stream in closing if (plan := self._plan(stream, now)) is not None]
+        planned = [plan.stream for plan in plans]
+        journal = self._unsaved([stream for stream in streams if stream not in planned], now) if flush else []
+        if plans or journal:
+            self._write(now, plans, journal)
+        if flush:
+            self._came = 0
+            self._flush_at_ms = now.mono_ms + self.limits.flush_every_ms
+        self._care(now)
+
+    def _is_due(self, stream: Stream, now: Now) -> bool:
+        """
+        Tell whether to close the open batch of *stream*: full, at its cadence, wanted now, or ended.
+        """
+        slot = self.binding.slot(now)
+        begun, stream.slot = stream.slot, slot if stream.slot is None else stream.slot
+        queued = stream.row in self.rooms.outbox.queues
+        if stream.record.ended:
+            return stream.open_rows > 0 or (bool(stream.record.gaps) and not queued)
+        if stream.open_rows >= self.limits.max_rows:
+            return True
+        if stream.purpose is not None and any(
+            view.now and stream.rows.get(at) for at, view in enumerate(stream.purpose.views)
+        ):
+            return now.mono_ms >= self._now_at_ms
+        if begun is None or slot == begun:
+            return False
+        # Night included: an empty batch goes out too, unless one is still waiting to.
+        return stream.open_rows > 0 or not queued
+
+    def _plan(self, stream: Stream, now: Now) -> _Plan | None:
+        grant = self.binding.grant_of(stream, now)
+        recipient = None if grant is None else self.binding.recipient_of(stream, grant, now)
+        return None if grant is None or recipient is None else _Plan(stream, grant, recipient)
+
+    def _unsaved(self, streams: Collection[Stream], now: Now) -> list[tuple[Stream, CollectGrant]]:
+        changed = [
+            stream
+            for stream in streams
+            if stream.unsaved_rows or stream.changed or (self._came and stream.has_windows and not stream.record.ended)
+        ]
+        return [(stream, grant) for stream in changed if (grant := self.binding.grant_of(stream, now)) is not None]
+
+    def _write(self, now: Now, plans: list[_Plan], journal: list[tuple[Stream, CollectGrant]]) -> None:
+        """
+        Seal and journal in one transaction, then destroy the keys of the batches that were sealed.
+        """
+        about = SealTimes(now.floor_ms, now.quality, self.limits.max_rows)
+        gone: set[tuple[int, int]] = set()
+        try:
+            for plan in plans:
+                gone.add(plan.stream.begin_next(self.rooms))
+            for stream, _ in journal:
+                stream.prepare(self.rooms)
+            with self.rooms.outbox.transaction():
+                for plan in plans:
+                    plan.stream.seal(self.rooms, grant=plan.grant, recipient=plan.recipient, about=about)
+                    plan.stream.rejournal_windows(self.rooms)
+                for stream, grant in journal:
+                    stream.journal(self.rooms, grant=grant)
+                    stream.store(self.rooms)
+        except BaseException:
+            for plan in plans:
+                plan.stream.go_back()
+            raise
+        for stream, _ in journal:
+            stream.mark_journalled()
+            stream.changed = False
+        for plan in plans:
+            plan.stream.keep()
+            plan.stream.slot = self.binding.slot(now)
+            self._now_at_ms = now.mono_ms + NOW_EVERY_MS
+        self.rooms.page.destroy(gone)
+
+    def _care(self, now: Now) -> None:
+        """
+        Keep to quota, age and the room the file system leaves; store the floor.
+        """
+        if now.mono_ms >= self._headroom_at_ms:
+            self._headroom_at_ms = now.mono_ms + HEADROOM_EVERY_MS
+            free, inodes = files.headroom(self.limits.folder)
+            held = self.rooms.outbox.sealed_bytes + self.rooms.outbox.pending_bytes
+            tight = free < self.limits.reserve_bytes or 0 <= inodes < self.limits.reserve_inodes
+            self._allowed_bytes = held if tight else self.limits.quota_bytes
+        self.queueing.enforce(now.floor_ms, allowed_bytes=self._allowed_bytes)
+        for stream in list(self.binding.streams.values()):
+            if stream.record.ended:
+                self.queueing.let_go(stream)
+        self.consent.keep_floor(now)
+
+
+def _has_news(stream: Stream) -> bool:
+    return stream.open_rows > 0 or bool(stream.record.gaps)

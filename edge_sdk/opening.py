@@ -1,0 +1,142 @@
+"""
+How a site is put together: from a configuration to a line, a writer and an uplink.
+
+The only room that builds the others, and the only one on the device that draws entropy. It takes the lock of the
+state folder first and lets go of it last.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_sdk import files
+from edge_sdk.binding import Binding
+from edge_sdk.clock import Clock
+from edge_sdk.config import Config
+from edge_sdk.consent_state import ConsentState
+from edge_sdk.core import claims
+from edge_sdk.core.policy import Policy
+from edge_sdk.core.seal import x_wing_available
+from edge_sdk.errors import ConfigError
+from edge_sdk.events import Event, tell
+from edge_sdk.keypage import KeyPage
+from edge_sdk.line import Line
+from edge_sdk.outbox import Outbox
+from edge_sdk.policy_file import load_policy, policy_text
+from edge_sdk.recording import Recording
+from edge_sdk.streams import Rooms
+from edge_sdk.uplink import Uplink
+from edge_sdk.vault import FileKeyStore, Vault, read_lane, write_lane
+from edge_sdk.writer import Writer
+
+SUITES = {"hpke-9-ke": claims.ALG_HPKE_X_WING, "hpke-4-ke": claims.ALG_HPKE_X25519}
+
+
+@dataclass(slots=True)
+class Site:
+    """
+    One site, open: its parts, and the lock that keeps others out.
+    """
+
+    config: Config
+    clock: Clock
+    line: Line
+    uplink: Uplink
+    lock: files.FolderLock
+
+    def close(self) -> None:
+        """
+        Close every file; the line has been finished before.
+        """
+        self.line.rooms.page.close()
+        self.line.rooms.outbox.close()
+        self.lock.close()
+
+
+def open_site(config: Config) -> tuple[Site, Writer]:
+    """
+    Return the site of *config*, and its writer, not yet started.
+
+    Raises:
+        ConfigError: when the policy is wrong and there is no earlier one to stay with.
+        VaultUnavailable: when the site is not enrolled.
+        StorageError: when its folder is in use, or from a newer release.
+    """
+    folder = config.folder
+    files.make_folder(folder)
+    lock = files.FolderLock(folder)
+    try:
+        vault = Vault.open(folder, FileKeyStore(folder), draw=secrets.token_bytes)
+        lane = read_lane(folder)
+        consent = ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(folder, held))
+        clock = Clock(max(consent.held.floor_ms, consent.signed_ms()))
+        writer = Writer(clock)
+        recording = Recording(room=config.limits.memory_rows, wake_after=config.limits.max_rows, wake=writer.wake)
+        policies = _policies(config, consent)
+        rooms = Rooms(vault, Outbox(folder), KeyPage(folder), secrets.token_bytes, content_alg_of(config))
+        binding = Binding(
+            policies, rooms, consent=consent, recording=recording, routing=lane.routing, limits=config.limits
+        )
+        binding.load(clock.now().mono_ms)
+        line = Line(rooms, consent=consent, recording=recording, binding=binding, limits=config.limits)
+        line.step(clock.now())
+        uplink = Uplink(line, routing=lane.routing, clock=clock, chance=chance, first_ms=config.jitter_ms)
+    except BaseException:
+        lock.close()
+        raise
+    return Site(config, clock, line, uplink, lock), writer
+
+
+def chance() -> float:
+    """
+    Return a number from [0, 1) that nobody can foresee.
+    """
+    return secrets.randbits(53) / (1 << 53)
+
+
+def suite_of(config: Config) -> int:
+    """
+    Return the HPKE algorithm a site seals with.
+
+    Raises:
+        ConfigError: when this build of ``cryptography`` does not have it; nothing weaker is taken instead.
+    """
+    if config.suite == "hpke-9-ke" and not x_wing_available():
+        raise ConfigError(
+            "[batch] suite: hpke-9-ke needs a build of cryptography with ML-KEM",
+            hint='install the wheel of cryptography, or write suite = "hpke-4-ke"',
+        )
+    return SUITES[config.suite]
+
+
+def content_alg_of(config: Config) -> int:
+    """
+    Return the content cipher: AES-GCM where the processor has instructions for it, ChaCha20-Poly1305 elsewhere.
+    """
+    match config.cipher:
+        case "a256gcm":
+            return claims.ALG_A256GCM
+        case "chacha20":
+            return claims.ALG_CHACHA20_POLY1305
+    fast = b" aes" in files.read_system(Path("/proc/cpuinfo"))
+    return claims.ALG_A256GCM if fast else claims.ALG_CHACHA20_POLY1305
+
+
+def _policies(config: Config, consent: ConsentState) -> list[Policy]:
+    """
+    Return the policies data may still belong to, the one in force last; a bad new file leaves the old one in force.
+    """
+    known = [load_policy(text, where="a policy in force before") for text in consent.held.policies]
+    try:
+        text = policy_text(config.policy)
+        policy = load_policy(text, where=os.path.basename(config.policy))
+    except ConfigError:
+        if not known:
+            raise
+        tell(Event.POLICY_KEPT)
+        return known
+    consent.put_policy(text)
+    return [*known, policy]

@@ -1,0 +1,331 @@
+"""
+The durable queue: rows of open batches, sealed batches, and what each stream still has to tell.
+
+One SQLite file, ``outbox.db`` (with its -wal and -shm), written by one thread. Everything in it that is about a
+household is encrypted before it comes here; in clear are row numbers, sizes, counts and the times a batch was queued.
+The order of sealed batches is kept in memory, so that sending and evicting cost the same however long the queue is.
+
+Callers group writes in :meth:`transaction`; each method says what it changes, the transaction says what a power cut
+leaves. Knows nothing of keys, purposes or networks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_sdk import files
+from edge_sdk.errors import StorageError
+
+FORMAT = 1
+PAGE_BYTES = 1024  # small flushes write whole pages: 1 KiB pages cost 7.4 KB a flush where 4 KiB pages cost 10.4
+_WAL_PAGES = 2048  # 2 MiB of log before pages go to the file: each page is then written once for many changes
+_SCHEMA = """
+CREATE TABLE stream(id INTEGER PRIMARY KEY, ref BLOB NOT NULL, record BLOB NOT NULL);
+CREATE TABLE pending(
+    id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, batch INTEGER NOT NULL, rows INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE partial(stream INTEGER PRIMARY KEY, batch INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE sealed(
+    id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    told INTEGER NOT NULL, kept_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, batch_id BLOB NOT NULL, body BLOB NOT NULL);
+CREATE TABLE aside(
+    id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    reason TEXT NOT NULL, bytes INTEGER NOT NULL, batch_id BLOB NOT NULL, body BLOB NOT NULL);
+CREATE TABLE site(key TEXT PRIMARY KEY, value INTEGER NOT NULL);
+"""
+_HELD_COLUMNS = "id, stream, first, last, told, kept_ms, bytes, batch_id"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """
+    One stored stream: ``ref`` names the purpose key that opens ``record``.
+    """
+
+    id: int
+    ref: bytes
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRow:
+    """
+    Rows of an open batch as one flush wrote them.
+    """
+
+    id: int
+    stream: int
+    batch: int
+    rows: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """
+    One sealed batch as the order in memory knows it; ``told`` is the newest gap it carries.
+    """
+
+    id: int
+    stream: int
+    first: int
+    last: int
+    told: int
+    kept_ms: int
+    size: int
+    batch_id: bytes
+
+
+class Outbox:
+    """
+    The queue of one site.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "outbox.db"
+        self._db = files.open_database(self._path, page_bytes=PAGE_BYTES)
+        self._db.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
+        self._check_format()
+        self._load_order()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """
+        Group writes into one durable step.
+
+        After a power cut: all of them are there once this has returned; before that all or none.
+
+        Raises:
+            StorageError: when SQLite cannot write; nothing of the group is kept.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                self._load_order()
+                raise
+        except sqlite3.Error as error:
+            raise _storage_error(error) from error
+
+    def streams(self) -> list[StreamRow]:
+        """
+        Return all stored streams, oldest first.
+        """
+        return [StreamRow(*row) for row in self._rows("SELECT id, ref, record FROM stream ORDER BY id")]
+
+    def add_stream(self, ref: bytes, record: bytes) -> int:
+        """
+        Store a new stream and return its row number.
+        """
+        row = self._db.execute("INSERT INTO stream(ref, record) VALUES(?, ?)", (ref, record)).lastrowid
+        assert row is not None
+        return row
+
+    def put_stream(self, stream: int, record: bytes) -> None:
+        """
+        Replace the record of a stream.
+        """
+        self._db.execute("UPDATE stream SET record=? WHERE id=?", (record, stream))
+
+    def drop_stream(self, stream: int) -> None:
+        """
+        Forget a stream and everything that belongs to it, sealed and set-aside batches included.
+        """
+        for table in ("pending", "partial", "sealed", "aside"):
+            self._db.execute(f"DELETE FROM {table} WHERE stream=?", (stream,))  # noqa: S608 - names from the tuple above
+        self._db.execute("DELETE FROM stream WHERE id=?", (stream,))
+        self.sealed_bytes -= sum(held.size for held in self.queues.pop(stream, {}).values())
+        self.pending_bytes = self._number("SELECT SUM(LENGTH(body)) FROM pending")
+
+    def put_pending(self, stream: int, batch: int, rows: int, body: bytes) -> None:
+        """
+        Store the rows of one flush.
+        """
+        values = (self._next_pending, stream, batch, rows, body)
+        self._db.execute("INSERT INTO pending VALUES(?, ?, ?, ?, ?)", values)
+        self._next_pending += 1
+        self.pending_bytes += len(body)
+
+    def pending(self, stream: int) -> list[PendingRow]:
+        """
+        Return the stored rows of the open batch of *stream*, oldest first.
+        """
+        rows = self._rows("SELECT id, stream, batch, rows, body FROM pending WHERE stream=? ORDER BY id", stream)
+        return [PendingRow(*row) for row in rows]
+
+    def drop_pending(self, stream: int) -> None:
+        """
+        Forget the stored rows of *stream*: they are sealed, or lost and counted.
+        """
+        freed = self._number("SELECT SUM(LENGTH(body)) FROM pending WHERE stream=?", stream)
+        self._db.execute("DELETE FROM pending WHERE stream=?", (stream,))
+        self.pending_bytes -= freed
+
+    def put_partial(self, stream: int, batch: int, body: bytes) -> None:
+        """
+        Replace the open windows of *stream*.
+        """
+        self._db.execute("INSERT OR REPLACE INTO partial VALUES(?, ?, ?)", (stream, batch, body))
+
+    def partial(self, stream: int) -> tuple[int, bytes] | None:
+        """
+        Return batch number and body of the open windows of *stream*.
+        """
+        rows = self._rows("SELECT batch, body FROM partial WHERE stream=?", stream)
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def drop_partial(self, stream: int) -> None:
+        """
+        Forget the open windows of *stream*.
+        """
+        self._db.execute("DELETE FROM partial WHERE stream=?", (stream,))
+
+    def put_sealed(
+        self, *, stream: int, span: tuple[int, int], told: int, kept_ms: int, batch_id: bytes, body: bytes
+    ) -> Held:
+        """
+        Queue a sealed batch of rows ``span`` (first, last) and return its place in the order.
+        """
+        held = Held(self._next_sealed, stream, *span, told, kept_ms, len(body), batch_id)
+        values = (held.id, stream, *span, told, kept_ms, held.size, batch_id, body)
+        self._db.execute("INSERT INTO sealed VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+        self._next_sealed += 1
+        self._enqueue(held)
+        return held
+
+    def sealed_body(self, held: Held) -> bytes:
+        """
+        Return the stored bytes of a sealed batch.
+
+        Raises:
+            StorageError: when the medium no longer gives them.
+        """
+        try:
+            rows = self._rows("SELECT body FROM sealed WHERE id=?", held.id)
+        except sqlite3.Error as error:
+            raise _storage_error(error) from error
+        if not rows:
+            raise StorageError("a sealed batch is no longer in the outbox")
+        body: bytes = rows[0][0]
+        return body
+
+    def drop_sealed(self, held: Held) -> None:
+        """
+        Forget a sealed batch: receipted, evicted or too old.
+        """
+        self._db.execute("DELETE FROM sealed WHERE id=?", (held.id,))
+        self._dequeue(held)
+
+    def set_aside(self, held: Held, reason: str) -> None:
+        """
+        Take a batch out of the line and keep it for an operator to look at.
+        """
+        self._db.execute(
+            "INSERT INTO aside SELECT id, stream, first, last, ?, bytes, batch_id, body FROM sealed WHERE id=?",
+            (reason, held.id),
+        )
+        self.drop_sealed(held)
+
+    def aside(self) -> list[tuple[int, int, int, int, str, int]]:
+        """
+        Return (id, stream, first, last, reason, bytes) of every set-aside batch.
+        """
+        return self._rows("SELECT id, stream, first, last, reason, bytes FROM aside ORDER BY id")
+
+    def drop_aside(self, row: int) -> None:
+        """
+        Forget a set-aside batch.
+        """
+        self._db.execute("DELETE FROM aside WHERE id=?", (row,))
+
+    def number(self, key: str) -> int:
+        """
+        Return a counter of the site, 0 when it was never set.
+        """
+        return self._number("SELECT value FROM site WHERE key=?", key)
+
+    def set_number(self, key: str, value: int) -> None:
+        """
+        Set a counter of the site.
+        """
+        self._db.execute("INSERT OR REPLACE INTO site VALUES(?, ?)", (key, value))
+
+    def checkpoint(self) -> None:
+        """
+        Move the write-ahead log into the file and cut it: at stop, withdrawal and wipe, too dear for each batch.
+        """
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def file_bytes(self) -> int:
+        """
+        Return what the queue occupies on disk, write-ahead log included.
+        """
+        return files.size(self._path) + files.size(self._path.with_name("outbox.db-wal"))
+
+    def close(self) -> None:
+        """
+        Close the database; what was committed stays.
+        """
+        self._db.close()
+
+    def _check_format(self) -> None:
+        found = self._number("PRAGMA user_version")
+        if found == 0:
+            with self.transaction():
+                for statement in filter(None, map(str.strip, _SCHEMA.split(";"))):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={FORMAT}")
+        elif found != FORMAT:
+            raise StorageError(
+                f"outbox.db has format {found}, this release reads {FORMAT}",
+                hint="install the release that wrote it, or a newer one",
+            )
+
+    def _load_order(self) -> None:
+        """
+        Read the order of sealed batches, without their bodies, as the file has it.
+        """
+        self.queues: dict[int, dict[int, Held]] = {}
+        self.sealed_bytes = 0
+        for row in self._rows(f"SELECT {_HELD_COLUMNS} FROM sealed ORDER BY id"):
+            self._enqueue(Held(*row))
+        newest = self._number("SELECT MAX(id) FROM sealed"), self._number("SELECT MAX(id) FROM aside")
+        self._next_sealed = 1 + max(newest)
+        self._next_pending = 1 + self._number("SELECT MAX(id) FROM pending")
+        self.pending_bytes = self._number("SELECT SUM(LENGTH(body)) FROM pending")
+
+    def _enqueue(self, held: Held) -> None:
+        self.queues.setdefault(held.stream, {})[held.id] = held
+        self.sealed_bytes += held.size
+
+    def _dequeue(self, held: Held) -> None:
+        queue = self.queues.get(held.stream, {})
+        if queue.pop(held.id, None) is not None:
+            self.sealed_bytes -= held.size
+        if not queue:
+            self.queues.pop(held.stream, None)
+
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        return self._db.execute(query, values).fetchall()
+
+    def _number(self, query: str, *values: Any) -> int:
+        rows = self._rows(query, *values)
+        return int(rows[0][0] or 0) if rows else 0
+
+
+def _storage_error(error: sqlite3.Error) -> StorageError:
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    hints = {
+        "SQLITE_FULL": "free space on the file system, or lower [outbox] quota",
+        "SQLITE_IOERR": "the medium reports errors: replace it",
+        "SQLITE_READONLY": "the file system is mounted read-only: check the medium",
+    }
+    return StorageError(f"outbox.db: {name}", hint=hints.get(name, ""))

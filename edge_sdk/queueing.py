@@ -1,0 +1,170 @@
+"""
+The care of sealed batches: which goes next, what an answer does to one, what quota and age take.
+
+A batch leaves the outbox only by a receipt signed for it, a signed refusal (set aside), quota, age, withdrawal, wipe
+or a damaged medium; each but the first becomes a gap of its stream. One batch that is answered badly never holds up
+the next: it waits by itself, later and later.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_sdk.core.batch import Gap, Reason
+from edge_sdk.core.consent import SendGrant
+from edge_sdk.core.receipt import Kind, Outcome
+from edge_sdk.core.retry import delay_s
+from edge_sdk.errors import StorageError, Tampered
+from edge_sdk.outbox import Held
+from edge_sdk.streams import Rooms, Stream, unseal_body
+from edge_sdk.transport import Lane
+
+MAX_ASIDE = 64  # set-aside batches kept for an operator; the oldest go first
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """
+    One sealed batch on its way: the bytes of the body and the permission they go under.
+    """
+
+    held: Held
+    body: bytes
+    grant: SendGrant
+    lane: Lane
+
+
+class Queueing:
+    """
+    The order of what waits, over the outbox.
+    """
+
+    def __init__(self, rooms: Rooms, streams: dict[int, Stream], *, quota_bytes: int) -> None:
+        self._rooms = rooms
+        self._streams = streams
+        self._quota = quota_bytes
+        self._tries: Counter[int] = Counter()
+        self._waiting: dict[int, int] = {}
+        self._due: list[tuple[int, int]] = []
+        self.counts: Counter[str] = Counter()
+
+    def next_parcel(self, permit: Callable[[Stream], SendGrant | None], mono_ms: int) -> Parcel | None:
+        """
+        Return the next batch to send: of streams whose readings are wanted now first, then the oldest.
+
+        Args:
+            permit: the grant to send for a stream, asked for anew at every call.
+            mono_ms: batches answered badly wait until their time.
+        """
+        while self._due and self._due[0][0] <= mono_ms:
+            self._waiting.pop(heapq.heappop(self._due)[1], None)
+        heads = []
+        for row, queue in self._rooms.outbox.queues.items():
+            stream = self._streams.get(row)
+            held = next((held for number, held in queue.items() if number not in self._waiting), None)
+            if stream is not None and held is not None and (grant := permit(stream)) is not None:
+                heads.append((not _is_now(stream), held.id, held, stream, grant))
+        for _, _, held, stream, grant in sorted(heads, key=lambda head: head[:2]):
+            try:
+                body = unseal_body(stream.entry, held, self._rooms.outbox.sealed_body(held))
+                return Parcel(held, body, grant, Lane.NOW if _is_now(stream) else Lane.NORMAL)
+            except (Tampered, StorageError):
+                self._lose(stream, held, Reason.DAMAGED, keep=True)
+        return None
+
+    def settle(self, parcel: Parcel, outcome: Outcome, *, mono_ms: int, draw: float) -> None:
+        """
+        Do what the answer to *parcel* means.
+
+        After a power cut: the batch is gone with its receipt, or still queued; sent again it is stored once.
+        """
+        held = parcel.held
+        stream = self._streams.get(held.stream)
+        if stream is None or held.id not in self._rooms.outbox.queues.get(held.stream, {}):
+            return  # withdrawn or evicted while it was under way
+        match outcome.kind:
+            case Kind.ACKED:
+                with self._rooms.outbox.transaction():
+                    self._rooms.outbox.drop_sealed(held)
+                    if held.told and stream.told(held.told):
+                        stream.store(self._rooms)
+                self._tries.pop(held.id, None)
+                self.counts["acked"] += 1
+                self.let_go(stream)
+            case Kind.REFUSED:
+                self._lose(stream, held, Reason.INVALID, keep=True)
+                self.counts["refused"] += 1
+            case Kind.LATER:
+                self._tries[held.id] += 1
+                wait_ms = int(1000 * delay_s(self._tries[held.id] - 1, draw))
+                self._waiting[held.id] = mono_ms + wait_ms
+                heapq.heappush(self._due, (mono_ms + wait_ms, held.id))
+                self.counts["later"] += 1
+
+    def enforce(self, floor_ms: int, *, allowed_bytes: int) -> None:
+        """
+        Drop what is too old and what the quota has no room for, each with its gap.
+
+        Args:
+            floor_ms: age is counted by the floor, so a spoofed clock drops nothing.
+            allowed_bytes: the room the file system leaves; the smaller of it and the quota counts.
+        """
+        for row, queue in list(self._rooms.outbox.queues.items()):
+            stream = self._streams.get(row)
+            if stream is None or stream.purpose is None:
+                continue
+            oldest_ms = floor_ms - stream.purpose.keep_at_most_ms
+            for held in [held for held in queue.values() if held.kept_ms < oldest_ms]:
+                self._lose(stream, held, Reason.TOO_OLD, keep=False)
+        limit = min(self._quota, allowed_bytes)
+        while self._rooms.outbox.sealed_bytes + self._rooms.outbox.pending_bytes > limit:
+            victim = self._least_important()
+            if victim is None:
+                return
+            self._lose(*victim, Reason.QUOTA, keep=False)
+
+    def let_go(self, stream: Stream) -> None:
+        """
+        Forget an ended stream that has nothing left to send or tell.
+        """
+        idle = stream.row not in self._rooms.outbox.queues and not stream.record.gaps and not stream.open_rows
+        if stream.record.ended and idle:
+            with self._rooms.outbox.transaction():
+                self._rooms.outbox.drop_stream(stream.row)
+            self._streams.pop(stream.row, None)
+
+    def _least_important(self) -> tuple[Stream, Held] | None:
+        ranked = [
+            (stream.purpose.importance if stream.purpose else -1, next(iter(queue.values())).id, row)
+            for row, queue in self._rooms.outbox.queues.items()
+            if queue and (stream := self._streams.get(row)) is not None
+        ]
+        if not ranked:
+            return None
+        _, number, row = min(ranked)
+        return self._streams[row], self._rooms.outbox.queues[row][number]
+
+    def _lose(self, stream: Stream, held: Held, reason: Reason, *, keep: bool) -> None:
+        """
+        Take a batch out of the line and tell the gap it leaves, in one durable step.
+        """
+        if held.last >= held.first:
+            stream.tell(Gap(held.first, held.last, None, reason))
+        with self._rooms.outbox.transaction():
+            if keep:
+                self._rooms.outbox.set_aside(held, reason.name.lower())
+                for row in [entry[0] for entry in self._rooms.outbox.aside()][:-MAX_ASIDE]:
+                    self._rooms.outbox.drop_aside(row)
+            else:
+                self._rooms.outbox.drop_sealed(held)
+            stream.store(self._rooms)
+        stream.changed = False
+        self._tries.pop(held.id, None)
+        self.counts[reason.name.lower()] += 1
+
+
+def _is_now(stream: Stream) -> bool:
+    return stream.purpose is not None and any(view.now for view in stream.purpose.views)

@@ -1,0 +1,150 @@
+"""
+Where readings enter: one lock, compiled minimisers, bounded memory.
+
+:meth:`Recording.record` runs in the caller's thread, checks the reading, appends rows to memory and returns; it
+touches no file and no network. The writer collects with :meth:`harvest`. When the writer falls behind, readings
+beyond the room are dropped and counted, and the loss is told as a gap. What a reading said is never in a message.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from edge_sdk.core.batch import Reason
+from edge_sdk.core.compile import Minimiser, Outlet, Tally, compile_kind, forget_sources
+from edge_sdk.core.consent import CollectGrant
+from edge_sdk.core.policy import Policy
+from edge_sdk.core.reading import AHEAD_MS, EARLIEST_MS
+from edge_sdk.errors import BadInput
+
+_TALLY_REASONS = {"invalid_readings": Reason.INVALID, "too_many_sources": Reason.INVALID}
+
+
+class Recording:
+    """
+    The entry of one site.
+
+    Args:
+        room: readings held in memory for the writer, at most.
+        wake_after: readings after which the writer is woken early.
+        wake: called, from the recording thread, when that many are waiting.
+    """
+
+    def __init__(self, *, room: int, wake_after: int, wake: Callable[[], None]) -> None:
+        self.lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        self._room = room
+        self._left = room
+        self._wake_at = room - min(wake_after, room)
+        self._wake = wake
+        self._latest_ms = 0
+        self._minimisers: dict[str, Minimiser] = {}
+        self._declared: frozenset[str] = frozenset()
+        self._tallies: dict[str, Tally] = {}
+        self._losses: Counter[tuple[str, Reason]] = Counter()
+        self._allowed: frozenset[tuple[str, str]] = frozenset()
+
+    def record(self, kind: str, fields: Mapping[str, Any], at_ms: int) -> int:
+        """
+        Minimise one reading for every purpose that may collect it.
+
+        Returns:
+            How many purposes took it; 0 when it was dropped, which is counted by reason.
+        """
+        with self.lock:
+            minimise = self._minimisers.get(kind)
+            if minimise is None:
+                self.counts["no_grant" if kind in self._declared else "unknown_kind"] += 1
+                return 0
+            if type(at_ms) is not int or not EARLIEST_MS <= at_ms <= self._latest_ms:
+                return self._lose(kind, "clock", Reason.CLOCK)
+            if not self._left:
+                return self._lose(kind, "overflow", Reason.OVERFLOW)
+            taken = minimise(fields, at_ms)
+            self._left -= 1
+            if self._left == self._wake_at:
+                self._wake()
+            return taken
+
+    def record_strictly(self, kind: str, fields: Mapping[str, Any], at_ms: int) -> int:
+        """
+        Do as :meth:`record`, but raise when anything of the reading is dropped.
+
+        Raises:
+            BadInput: naming what was dropped and how often, never a value; what was taken of the reading stays.
+        """
+        with self.lock:
+            before = self._dropped()
+        taken = self.record(kind, fields, at_ms)
+        with self.lock:
+            dropped = self._dropped() - before
+        if dropped or not taken:
+            told = ", ".join(f"{name} {count}" for name, count in sorted(dropped.items())) or "no purpose took it"
+            raise BadInput(f"reading dropped in whole or part: {told}", hint="compare it with the kinds of the policy")
+        return taken
+
+    def allowed(self, kind: str, field: str | None = None) -> bool:
+        """
+        Tell whether any purpose would take *field* of *kind*, or anything of *kind*, now.
+        """
+        if field is None:
+            return kind in self._minimisers
+        return (kind, field) in self._allowed
+
+    def bind(self, policy: Policy, granted: Iterable[tuple[Outlet, CollectGrant]]) -> None:
+        """
+        Collect for exactly *granted* from now on.
+        """
+        by_kind: dict[str, list[tuple[Outlet, CollectGrant]]] = {}
+        for outlet, grant in granted:
+            by_kind.setdefault(outlet.view.kind.name, []).append((outlet, grant))
+        self._tallies = {kind: self._tallies.get(kind, Tally()) for kind in by_kind}
+        self._minimisers = {
+            kind: compile_kind(policy.kinds[kind], bound, self._tallies[kind]) for kind, bound in by_kind.items()
+        }
+        self._declared = frozenset(policy.kinds)
+        self._allowed = frozenset(
+            (kind, view_field.field.name)
+            for kind, bound in by_kind.items()
+            for outlet, _ in bound
+            for view_field in outlet.view.fields
+        )
+
+    def harvest(self, now_wall_ms: int) -> tuple[int, Counter[tuple[str, Reason]]]:
+        """
+        Return how many readings came since the last call, and what was lost by kind and reason; callers hold the lock.
+        """
+        came = self._room - self._left
+        self._left = self._room
+        self._latest_ms = now_wall_ms + AHEAD_MS
+        losses, self._losses = self._losses, Counter()
+        for kind, tally in self._tallies.items():
+            for name in Tally.__slots__:
+                if count := getattr(tally, name):
+                    setattr(tally, name, 0)
+                    self.counts[name] += count
+                    if name in _TALLY_REASONS:
+                        losses[kind, _TALLY_REASONS[name]] += count
+        self.counts["recorded"] += came
+        return came, losses
+
+    def forget_sources(self) -> None:
+        """
+        Let sources that were not heard since take no place any more; callers hold the lock.
+        """
+        for minimise in self._minimisers.values():
+            forget_sources(minimise)
+
+    def _dropped(self) -> Counter[str]:
+        dropped = Counter({name: count for name, count in self.counts.items() if name != "recorded"})
+        for tally in self._tallies.values():
+            dropped.update({name: getattr(tally, name) for name in Tally.__slots__})
+        return dropped
+
+    def _lose(self, kind: str, name: str, reason: Reason) -> int:
+        self.counts[name] += 1
+        self._losses[kind, reason] += 1
+        return 0

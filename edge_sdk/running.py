@@ -1,0 +1,125 @@
+"""
+A site at work: its writer thread, its uplink, and how both end.
+
+:meth:`Running.start` sends from a thread of its own; :meth:`Running.send_until_stopped` does the same in the caller's
+event loop. Stopping ends the uplink first, then has the writer keep everything, then closes the files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from edge_sdk.clock import Now, mono_ms
+from edge_sdk.config import Config
+from edge_sdk.errors import LifecycleRefused
+from edge_sdk.events import Event, tell
+from edge_sdk.http_transport import HttpTransport
+from edge_sdk.opening import open_site
+from edge_sdk.transport import Transport
+from edge_sdk.uplink import drive
+
+T = TypeVar("T")
+
+_LOOK_MS = 20
+
+
+class Running:
+    """
+    One open site; made by :class:`edge_sdk.Gateway`.
+    """
+
+    def __init__(self, config: Config, transport: Transport | None) -> None:
+        self.site, self._writer = open_site(config)
+        self._transport = transport or HttpTransport(
+            config.address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
+        )
+        self._process = os.getpid()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped: asyncio.Event | None = None
+        self._closed = False
+        self._writer.start(self.site.line)
+        tell(Event.STARTED)
+
+    def check_process(self) -> None:
+        """
+        Refuse to work in a process that was forked from the one that opened the site.
+
+        Raises:
+            LifecycleRefused: in such a process, or when the site is closed.
+        """
+        if self._closed or os.getpid() != self._process:
+            raise LifecycleRefused(
+                "this gateway is closed, or was opened before a fork", hint="open one in this process"
+            )
+
+    def on_writer(self, job: Callable[[Now], T]) -> T:
+        """
+        Run *job* on the writer's thread; blocks until it has run.
+        """
+        self.check_process()
+        return self._writer.call(job)
+
+    def start(self) -> None:
+        """
+        Send in the background, from a thread.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._send_in_thread, name="edge-sdk-uplink", daemon=True)
+            self._thread.start()
+
+    async def send_until_stopped(self) -> None:
+        """
+        Send in this event loop until :meth:`stop`, or until cancelled.
+
+        Raises:
+            LifecycleRefused: when the site sends already.
+        """
+        self.check_process()
+        if self._stopped is not None:
+            raise LifecycleRefused("this gateway sends already", hint="use either 'with' or run(), not both")
+        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            await drive(self.site.uplink, self._transport, on_writer=self._writer.call_async, stopped=self._stopped)
+        finally:
+            self._stopped = None
+            await self._transport.close()
+
+    def drain(self, timeout_s: float, pause: Callable[[float], object]) -> int:
+        """
+        Seal what is open, send at once, and return how many batches are still queued when done or out of time.
+        """
+        self.on_writer(lambda now: self.site.line.step(now, close=True))
+        ends_ms = mono_ms() + int(timeout_s * 1000)
+        while True:
+            self.on_writer(lambda _: self.site.uplink.hurry_once())
+            left = self.on_writer(lambda _: sum(map(len, self.site.line.rooms.outbox.queues.values())))
+            if not left or mono_ms() >= ends_ms:
+                return left
+            pause(_LOOK_MS / 1000)
+
+    def stop(self) -> None:
+        """
+        Stop sending, keep everything, close the files; harmless when done before.
+
+        After a power cut: what :meth:`Gateway.flush` promised; before this returns the stop counts as unclean.
+        """
+        if self._closed or os.getpid() != self._process:
+            return
+        if self._loop is not None and self._stopped is not None:
+            self._loop.call_soon_threadsafe(self._stopped.set)
+        if self._thread is not None:
+            self._thread.join()
+        self._closed = True
+        try:
+            self._writer.stop(self.site.line.finish)
+        finally:
+            self.site.close()
+            tell(Event.STOPPED)
+
+    def _send_in_thread(self) -> None:
+        asyncio.run(self.send_until_stopped())

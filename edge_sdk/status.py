@@ -1,0 +1,131 @@
+"""
+What a site says of itself: per purpose whether it collects and why, what waits, what was dropped.
+
+Plain values, made on the writer's thread; also as OpenMetrics text. Names of purposes and counts, never a reading or
+an identifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edge_sdk.clock import Now
+from edge_sdk.core.batch import ClockQuality
+from edge_sdk.line import Line
+from edge_sdk.opening import Site
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeStatus:
+    """
+    How one purpose stands.
+    """
+
+    name: str
+    basis: str
+    collecting: bool
+    sending: bool
+    because: str
+    open_rows: int
+    queued_batches: int
+    queued_bytes: int
+    gaps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """
+    How one site stands.
+    """
+
+    site: str
+    fresh: bool
+    clock: str
+    statement_version: int
+    statement_expires_s: int
+    purposes: tuple[PurposeStatus, ...]
+    queued_bytes: int
+    aside_batches: int
+    counts: Mapping[str, int]
+    last_acked_ms: int | None
+    last_error: str
+
+    @property
+    def why(self) -> str:
+        """
+        Return, in one line a purpose, why readings of it are not taken, and what mends it.
+        """
+        closed = [purpose for purpose in self.purposes if not purpose.collecting]
+        return "\n".join(f"{purpose.name}: {purpose.because}. {_mend(purpose.because)}" for purpose in closed)
+
+    def as_json(self) -> dict[str, Any]:
+        """
+        Return everything as values that JSON has.
+        """
+        return {**asdict(self), "counts": dict(self.counts)}
+
+    def as_openmetrics(self) -> str:
+        """
+        Return the numbers in OpenMetrics text format.
+        """
+        lines = ["# TYPE edge_sdk_fresh gauge", f"edge_sdk_fresh {int(self.fresh)}"]
+        for name in ("collecting", "sending", "open_rows", "queued_batches", "queued_bytes", "gaps"):
+            lines.append(f"# TYPE edge_sdk_{name} gauge")
+            for purpose in self.purposes:
+                lines.append(f'edge_sdk_{name}{{purpose="{purpose.name}"}} {int(getattr(purpose, name))}')
+        lines.append("# TYPE edge_sdk_events counter")
+        lines += [f'edge_sdk_events_total{{event="{name}"}} {count}' for name, count in sorted(self.counts.items())]
+        return "\n".join([*lines, "# EOF", ""])
+
+
+def status_of(site: Site, now: Now) -> Status:
+    """
+    Return how *site* stands at *now*.
+    """
+    line = site.line
+    statement = line.consent.statement
+    return Status(
+        site=site.config.name,
+        fresh=line.consent.is_fresh(now),
+        clock="wall" if now.quality is ClockQuality.WALL else "floor",
+        statement_version=statement.version if statement else 0,
+        statement_expires_s=statement.exp_s if statement else 0,
+        purposes=tuple(_purpose(line, name) for name in line.binding.policy.purposes),
+        queued_bytes=line.rooms.outbox.sealed_bytes + line.rooms.outbox.pending_bytes,
+        aside_batches=len(line.rooms.outbox.aside()),
+        counts=dict(line.recording.counts + line.queueing.counts),
+        last_acked_ms=site.uplink.last_acked_ms,
+        last_error=site.uplink.last_error,
+    )
+
+
+def _purpose(line: Line, name: str) -> PurposeStatus:
+    purpose = line.binding.policy.purposes[name]
+    decision = line.binding.decisions.get(name)
+    streams = [stream for stream in line.binding.streams.values() if stream.record.purpose == name]
+    queued = [held for stream in streams for held in line.rooms.outbox.queues.get(stream.row, {}).values()]
+    return PurposeStatus(
+        name=name,
+        basis=str(purpose.basis),
+        collecting=decision is not None and decision.collect is not None,
+        sending=decision is not None and decision.send is not None,
+        because=decision.because if decision else "not decided yet",
+        open_rows=sum(stream.open_rows for stream in streams),
+        queued_batches=len(queued),
+        queued_bytes=sum(held.size for held in queued),
+        gaps=sum(len(stream.record.gaps) for stream in streams),
+    )
+
+
+def _mend(because: str) -> str:
+    if "not granted yet" in because:
+        return "The operator grants it at the collector; the device learns with its next downlink."
+    if "edition" in because:
+        return "The policy was edited: 'edge-sdk policy digest' prints what a new grant must name."
+    if "recipients" in because or "recipient key" in because:
+        return "'edge-sdk status' shows whether the collector was reached."
+    if "expired" in because:
+        return "Let the device reach the collector, or bring a statement with 'edge-sdk consent import'."
+    return ""

@@ -1,0 +1,431 @@
+"""
+One stream on the device: its open batch, its windows, its gaps.
+
+A stream is one purpose under one grant in one pseudonym period. Its rows wait in memory, are journalled under the
+open batch's own key at each flush, and leave memory when they are sealed; from then on the device cannot read them.
+What is stored about a stream is under its purpose key. Sequencing (when to journal, seal or end) is the line's; SQL
+is the outbox's; nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from edge_sdk.core import cbor
+from edge_sdk.core.batch import Batch, ClockQuality, Gap, Reason, encode_batch, merge_gaps
+from edge_sdk.core.compile import Outlet
+from edge_sdk.core.consent import CollectGrant
+from edge_sdk.core.cose import public_key_of
+from edge_sdk.core.documents import RecipientKey
+from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, BatchKey, source_tag_key, stream_seed, unwrap, wrap
+from edge_sdk.core.policy import Purpose, purpose_digest
+from edge_sdk.core.seal import seal_batch
+from edge_sdk.core.shape import Fields, array, boolean, list_of, octets, optional, text, uint
+from edge_sdk.core.table import Row, decode_tables, encode_tables
+from edge_sdk.errors import BadInput
+from edge_sdk.keypage import KeyPage
+from edge_sdk.outbox import Held, Outbox
+from edge_sdk.vault import Draw, PurposeEntry, Vault
+
+ID_BYTES = 16
+_TAG_BYTES = 16
+_RECORD_LIMIT = 1 << 16
+_BODY_LIMIT = 8 << 20
+
+
+@dataclass(slots=True)
+class Rooms:
+    """
+    The rooms a stream writes to, opened by the line.
+    """
+
+    vault: Vault
+    outbox: Outbox
+    page: KeyPage
+    draw: Draw
+    content_alg: int
+
+
+@dataclass(slots=True)
+class Record:
+    """
+    What is stored of a stream. ``gaps`` carry a number each, so that a receipt clears those its batch told.
+    """
+
+    stream_id: bytes
+    purpose: str
+    grant_id: bytes
+    period: int
+    digest: bytes
+    batch: int = 0
+    next_seq: int = 0
+    gap_number: int = 0
+    gaps: list[tuple[int, Gap]] = field(default_factory=list)
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    rows: dict[int, list[Row]]
+    journalled: dict[int, int]
+    record: Record
+    key: BatchKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealTimes:
+    """
+    What sealing needs to know of now, and how many rows make a batch.
+    """
+
+    floor_ms: int
+    quality: ClockQuality
+    max_rows: int
+
+
+class Stream:
+    """
+    A stored stream and what of it is still open.
+    """
+
+    def __init__(self, row: int, entry: PurposeEntry, record: Record, purpose: Purpose | None) -> None:
+        self.row = row
+        self.entry = entry
+        self.record = record
+        self.purpose = purpose
+        self.outlets: list[Outlet] = []
+        self.rows: dict[int, list[Row]] = {}
+        self.journalled: dict[int, int] = {}
+        self.slot: int | None = None
+        self.grant: CollectGrant | None = None
+        self.changed = False
+        self._key: BatchKey | None = None
+        self._mark: _Mark | None = None
+
+    @property
+    def open_rows(self) -> int:
+        """
+        Return how many rows of the open batch are in memory.
+        """
+        return sum(map(len, self.rows.values()))
+
+    @property
+    def unsaved_rows(self) -> int:
+        """
+        Return how many of them no flush has written yet.
+        """
+        return self.open_rows - sum(self.journalled.values())
+
+    @property
+    def has_windows(self) -> bool:
+        """
+        Tell whether a view of this stream gathers windows.
+        """
+        return any(outlet.windows is not None for outlet in self.outlets)
+
+    def take(self) -> None:
+        """
+        Move finished rows from the outlets to the open batch. Callers hold the record lock.
+        """
+        for at, outlet in enumerate(self.outlets):
+            if outlet.rows:
+                self.rows.setdefault(at, []).extend(outlet.rows)
+                outlet.rows.clear()
+
+    def tell(self, gap: Gap) -> None:
+        """
+        Add a gap; it is told with every batch until a receipt covers it.
+        """
+        self.changed = True
+        merged = merge_gaps([*(gap for _, gap in self.record.gaps), gap])
+        known = {gap: number for number, gap in self.record.gaps}
+        self.record.gap_number += 1
+        self.record.gaps = [(known.get(gap, self.record.gap_number), gap) for gap in merged]
+
+    def miss(self, count: int | None, reason: Reason) -> None:
+        """
+        Add a gap of rows that never got a number, at the place of the next row.
+        """
+        self.tell(Gap(self.record.next_seq + self.open_rows, None, count, reason))
+
+    def told(self, number: int) -> bool:
+        """
+        Drop the gaps that a receipted batch told; return whether there were any.
+        """
+        before = len(self.record.gaps)
+        self.record.gaps = [entry for entry in self.record.gaps if entry[0] > number]
+        self.changed = self.changed or len(self.record.gaps) != before
+        return len(self.record.gaps) != before
+
+    def store(self, rooms: Rooms) -> None:
+        """
+        Write the record; inside a transaction.
+        """
+        rooms.outbox.put_stream(self.row, _seal_record(self.entry, self.record, rooms.draw))
+
+    def journal(self, rooms: Rooms, *, grant: CollectGrant) -> None:
+        """
+        Write rows not yet saved, and the open windows, under the open batch's key; inside a transaction.
+
+        The key must be on the page first: :meth:`prepare`.
+        """
+        assert self._key is not None and self.purpose is not None
+        fresh = {at: rows[self.journalled.get(at, 0) :] for at, rows in self.rows.items()}
+        count = sum(map(len, fresh.values()))
+        if count:
+            body = encode_tables(self.purpose.views, fresh)
+            rooms.outbox.put_pending(self.row, self.record.batch, count, self._wrap(body, "pending", rooms))
+        self._journal_windows(rooms)
+
+    def mark_journalled(self) -> None:
+        """
+        Remember that every row in memory is saved, once the transaction is durable.
+        """
+        self.journalled = {at: len(rows) for at, rows in self.rows.items()}
+
+    def prepare(self, rooms: Rooms) -> None:
+        """
+        Put a key for the open batch on the key page if it has none.
+
+        After a power cut: a key without rows, which the next start destroys.
+        """
+        if self._key is None:
+            self._key = BatchKey(rooms.draw(SECRET_BYTES))
+            wrapped = wrap(self.entry.key, rooms.draw(NONCE_BYTES), self._key.reveal(), self._place_aad(rooms))
+            rooms.page.put(self.row, self.record.batch, wrapped)
+
+    def seal(self, rooms: Rooms, *, grant: CollectGrant, recipient: RecipientKey, about: SealTimes) -> list[Held]:
+        """
+        Seal the open batch, one or more of about ``about.max_rows`` rows, and begin the next; inside a transaction.
+
+        Pending rows go, open windows are journalled anew under the next batch's key, which is on the page already.
+        """
+        assert self.purpose is not None
+        flat = [(at, row) for at in sorted(self.rows) for row in self.rows[at]]
+        parts = max(1, len(flat) // about.max_rows)
+        edges = [len(flat) * part // parts for part in range(parts + 1)]
+        held = [
+            self._seal_part(rooms, flat[start:end], grant=grant, recipient=recipient, about=about)
+            for start, end in zip(edges, edges[1:], strict=False)
+        ]
+        self.rows, self.journalled = {}, {}
+        rooms.outbox.drop_pending(self.row)
+        self.store(rooms)
+        return held
+
+    def begin_next(self, rooms: Rooms) -> tuple[int, int]:
+        """
+        Turn to the next batch number and return the place whose key is to be destroyed once that is durable.
+
+        Where windows are open the next batch's key is put on the page here, before the transaction. Until
+        :meth:`keep` all of it can be taken back.
+        """
+        self._mark = _Mark(self.rows, self.journalled, copy_of(self.record), self._key)
+        gone = (self.row, self.record.batch)
+        self.record.batch += 1
+        self._key = None
+        if self.has_windows:
+            self.prepare(rooms)
+        return gone
+
+    def keep(self) -> None:
+        """
+        Forget how to go back: the transaction is durable.
+        """
+        if self._mark is not None and self._mark.key is not None:
+            self._mark.key.destroy()
+        self._mark = None
+        self.changed = False
+
+    def go_back(self) -> None:
+        """
+        Be as before :meth:`begin_next`: the transaction was not kept.
+        """
+        if self._mark is not None:
+            self.rows, self.journalled = self._mark.rows, self._mark.journalled
+            self.record, self._key = self._mark.record, self._mark.key
+            self._mark = None
+
+    def rejournal_windows(self, rooms: Rooms) -> None:
+        """
+        Write the open windows under the new batch's key, or forget them when there are none; inside a transaction.
+        """
+        if self.has_windows:
+            self._journal_windows(rooms)
+        else:
+            rooms.outbox.drop_partial(self.row)
+
+    def reload(self, rooms: Rooms, mono_ms: int) -> None:
+        """
+        Read the open batch back after a start; what cannot be read becomes a gap.
+        """
+        wrapped = rooms.page.entries.get((self.row, self.record.batch))
+        if wrapped is not None:
+            try:
+                self._key = BatchKey(unwrap(self.entry.key, wrapped, self._place_aad(rooms)))
+            except BadInput:
+                self._key = None
+        for pending in rooms.outbox.pending(self.row):
+            self._reload_rows(rooms, pending.body, pending.rows)
+        self.mark_journalled()
+        self._reload_windows(rooms, mono_ms)
+
+    def source_tagger(self) -> Callable[[str], bytes]:
+        """
+        Return the function that stands in for raw sources in journalled windows.
+        """
+        key = source_tag_key(self.entry.key)
+        return lambda source: hmac.new(key, source.encode("utf-8"), hashlib.sha256).digest()[:_TAG_BYTES]
+
+    def _reload_rows(self, rooms: Rooms, body: bytes, count: int) -> None:
+        try:
+            if self._key is None or self.purpose is None:
+                raise BadInput("no key or purpose for these rows")
+            plain = unwrap(self._key, body, self._body_aad("pending", rooms))
+            for at, rows in decode_tables(self.purpose.views, plain).items():
+                self.rows.setdefault(at, []).extend(rows)
+        except BadInput:
+            self.miss(count, Reason.DAMAGED)
+
+    def _reload_windows(self, rooms: Rooms, mono_ms: int) -> None:
+        stored = rooms.outbox.partial(self.row)
+        if stored is None or not self.has_windows:
+            return
+        try:
+            if self._key is None:
+                raise BadInput("no key for these windows")
+            plain = unwrap(self._key, stored[1], self._body_aad("partial", rooms))
+            kept = cbor.decode(plain, _BODY_LIMIT, "windows")
+        except BadInput:
+            self.miss(None, Reason.DAMAGED)
+            return
+        assert isinstance(kept, list)  # authenticated: only this code wrote it
+        for at, snapshot in kept:
+            windows = self.outlets[at].windows if at < len(self.outlets) else None
+            if windows is not None:
+                windows.restore(snapshot, self.source_tagger(), mono_ms)
+
+    def _journal_windows(self, rooms: Rooms) -> None:
+        tag_of = self.source_tagger()
+        snapshots: list[cbor.Value] = [
+            [at, outlet.windows.snapshot(tag_of)] for at, outlet in enumerate(self.outlets) if outlet.windows is not None
+        ]
+        if snapshots:
+            body = self._wrap(cbor.encode(snapshots), "partial", rooms)
+            rooms.outbox.put_partial(self.row, self.record.batch, body)
+
+    def _seal_part(
+        self, rooms: Rooms, part: Sequence[tuple[int, Row]], *, grant: CollectGrant, recipient: RecipientKey, about: SealTimes
+    ) -> Held:
+        assert self.purpose is not None
+        record = self.record
+        seed = stream_seed(rooms.vault.ring.generation.streams, record.purpose, record.grant_id, record.period)
+        tables: dict[int, list[Row]] = {}
+        for at, row in part:
+            tables.setdefault(at, []).append(row)
+        span = (record.next_seq, record.next_seq + len(part) - 1)
+        payload = encode_batch(
+            Batch(
+                record.stream_id, *span, record.digest, public_key_of(seed), about.quality,
+                tuple(gap for _, gap in record.gaps), tables,
+            ),
+            self.purpose.views,
+        )  # fmt: skip
+        batch_id = rooms.draw(ID_BYTES)
+        sealed = seal_batch(
+            payload,
+            grant=grant,
+            recipient=recipient,
+            stream_id=record.stream_id,
+            stream_seed=seed,
+            batch_id=batch_id,
+            content_alg=rooms.content_alg,
+            cek=rooms.draw(SECRET_BYTES),
+            iv=rooms.draw(NONCE_BYTES),
+        )
+        record.next_seq = span[1] + 1
+        body = wrap(self.entry.key, rooms.draw(NONCE_BYTES), sealed, batch_id)
+        told = record.gap_number if record.gaps else 0
+        return rooms.outbox.put_sealed(
+            stream=self.row, span=span, told=told, kept_ms=about.floor_ms, batch_id=batch_id, body=body
+        )
+
+    def _wrap(self, body: bytes, table: str, rooms: Rooms) -> bytes:
+        assert self._key is not None
+        return wrap(self._key, rooms.draw(NONCE_BYTES), body, self._body_aad(table, rooms))
+
+    def _body_aad(self, table: str, rooms: Rooms) -> bytes:
+        return cbor.encode([table, rooms.vault.ring.generation.id, self.row, self.record.batch])
+
+    def _place_aad(self, rooms: Rooms) -> bytes:
+        return cbor.encode(["page", rooms.vault.ring.generation.id, self.row, self.record.batch])
+
+
+def new_stream(rooms: Rooms, entry: PurposeEntry, purpose: Purpose, period: int) -> Stream:
+    """
+    Store and return a new stream; inside a transaction.
+    """
+    record = Record(rooms.draw(ID_BYTES), purpose.name, entry.grant_id, period, purpose_digest(purpose))
+    row = rooms.outbox.add_stream(entry.ref, _seal_record(entry, record, rooms.draw))
+    return Stream(row, entry, record, purpose)
+
+
+def open_record(entry: PurposeEntry, sealed: bytes) -> Record:
+    """
+    Return a stored stream record.
+
+    Raises:
+        BadInput: when it is damaged.
+    """
+    fields = Fields(cbor.decode(unwrap(entry.key, sealed, entry.ref), _RECORD_LIMIT, "stream"), "stream")
+    gap = array(uint(), uint(), optional(uint()), optional(uint()), uint(max(Reason)))
+    return Record(
+        stream_id=fields.take(0, "id", octets(ID_BYTES)),
+        purpose=fields.take(1, "purpose", text(64)),
+        grant_id=fields.take(2, "grant", octets(ID_BYTES)),
+        period=fields.take(3, "period", uint()),
+        batch=fields.take(4, "batch", uint()),
+        next_seq=fields.take(5, "next", uint()),
+        gap_number=fields.take(6, "gap number", uint()),
+        gaps=[(n, Gap(a, b, c, Reason(r))) for n, a, b, c, r in fields.take(7, "gaps", list_of(gap, 1024))],
+        ended=fields.take(8, "ended", boolean),
+        digest=fields.take(9, "digest", octets(32)),
+    )
+
+
+def _seal_record(entry: PurposeEntry, record: Record, draw: Draw) -> bytes:
+    gaps: list[Any] = [[number, gap.first, gap.last, gap.count, int(gap.reason)] for number, gap in record.gaps]
+    value: cbor.Value = {
+        0: record.stream_id,
+        1: record.purpose,
+        2: record.grant_id,
+        3: record.period,
+        4: record.batch,
+        5: record.next_seq,
+        6: record.gap_number,
+        7: gaps,
+        8: record.ended,
+        9: record.digest,
+    }
+    return wrap(entry.key, draw(NONCE_BYTES), cbor.encode(value), entry.ref)
+
+
+def unseal_body(entry: PurposeEntry, held: Held, body: bytes) -> bytes:
+    """
+    Return the envelope that goes on the wire, out of its wrapping under the purpose key.
+
+    Raises:
+        Tampered: the stored bytes are damaged.
+    """
+    return unwrap(entry.key, body, held.batch_id)
+
+
+def copy_of(record: Record) -> Record:
+    """
+    Return a copy to go back to when a transaction does not become durable.
+    """
+    return replace(record, gaps=list(record.gaps))

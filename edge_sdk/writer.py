@@ -1,0 +1,116 @@
+"""
+The one thread that owns the state folder.
+
+It steps the line at least once a second, sooner when woken, and runs what other threads hand it, one job at a time
+and in order. Nothing else touches a file of the folder, so no room needs a lock of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from edge_sdk.clock import Clock, Now
+from edge_sdk.errors import LifecycleRefused
+from edge_sdk.line import Line
+
+T = TypeVar("T")
+
+
+class Writer:
+    """
+    Runs a line on a thread of its own.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._line: Line | None = None
+        self._condition = threading.Condition()
+        self._jobs: deque[tuple[Callable[[Now], Any], Future[Any]]] = deque()
+        self._woken = False
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="edge-sdk-writer", daemon=True)
+
+    def start(self, line: Line) -> None:
+        """
+        Begin to step *line*.
+        """
+        self._line = line
+        self._thread.start()
+
+    def wake(self) -> None:
+        """
+        Step soon; callable from any thread, never blocks on the writer's work.
+        """
+        with self._condition:
+            self._woken = True
+            self._condition.notify()
+
+    def submit(self, job: Callable[[Now], T]) -> Future[T]:
+        """
+        Have *job* run on the writer's thread.
+
+        Raises:
+            LifecycleRefused: when the writer has stopped.
+        """
+        future: Future[T] = Future()
+        with self._condition:
+            if self._stopping:
+                raise LifecycleRefused("the gateway is closed", hint="open it again")
+            self._jobs.append((job, future))
+            self._condition.notify()
+        return future
+
+    def call(self, job: Callable[[Now], T]) -> T:
+        """
+        Run *job* on the writer's thread and return its result; blocks until it has run.
+        """
+        return self.submit(job).result()
+
+    def call_async(self, job: Callable[[Now], T]) -> Awaitable[T]:
+        """
+        Run *job* on the writer's thread; awaits its result.
+        """
+        return asyncio.wrap_future(self.submit(job))
+
+    def stop(self, last: Callable[[Now], Any]) -> None:
+        """
+        Run *last* after everything handed in before, then end the thread; blocks until it has ended.
+        """
+        with self._condition:
+            if self._stopping:
+                return
+            future: Future[Any] = Future()
+            self._jobs.append((last, future))
+            self._stopping = True
+            self._condition.notify()
+        self._thread.join()
+        future.result()
+
+    def _run(self) -> None:
+        wait_ms = 0
+        while True:
+            with self._condition:
+                if not self._jobs and not self._woken and not self._stopping:
+                    self._condition.wait(wait_ms / 1000)
+                jobs, self._jobs = self._jobs, deque()
+                self._woken = False
+                ending = self._stopping
+            for job, future in jobs:
+                self._run_job(job, future)
+            if ending:
+                return
+            assert self._line is not None
+            wait_ms = self._line.step(self._clock.now())
+
+    def _run_job(self, job: Callable[[Now], Any], future: Future[Any]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(job(self._clock.now()))
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the job gets it, bugs included
+            future.set_exception(error)
