@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from edge_sdk.errors import Malformed
+from edge_sdk.errors import Malformed, Refused
 
 CODE_BYTES: Final = 10
 LIFETIME_S: Final = 86_400
@@ -24,6 +24,16 @@ _LOOKALIKES: Final = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " "
 _DIGITS: Final = CODE_BYTES * 8 // 5
 _GROUP: Final = 4
 _LABEL: Final = b"edge-sdk/claim/1"
+
+
+class TooManyTries(Refused):
+    """
+    Say that codes were tried too often; ``wait_s`` is how long no code is looked at.
+    """
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__("too many wrong claim codes", hint="wait, then try again")
+        self.wait_s = wait_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,11 @@ def test_a_code_takes_exactly_eighty_bits() -> None:
 
 
 def test_lower_case_missing_dashes_and_lookalikes_are_the_same_code() -> None:
-    assert code_digest("01ab-cd01-2345-6789") == code_digest("OLAB CDoi 2345 6789") == code_digest("01ABCD0123456789")
+    assert (
+        code_digest("01ab-cd01-2345-6789")
+        == code_digest("OLAB CDoi 2345 6789")
+        == code_digest("01ABCD0123456789")
+    )
 
 
 @given(st.text(max_size=40))

@@ -1,0 +1,201 @@
+"""
+Where the private keys of a collector lie, and who may read which.
+
+Three folders that can be moved to three machines: ``authority`` (role seeds but those of the intake, the
+registry), ``intake`` (receipt and time seed, the store) and ``opener`` (recipient seeds, opened rows). A seed
+is 32 bytes in a file of its own, 0600; the root document beside the folders is public. Not here: what the
+keys are used for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from edge_sdk import files
+from edge_sdk.core import cbor
+from edge_sdk.core.claims import HPKE_KEY_BYTES, Role
+from edge_sdk.core.documents.root import ROOT_LIMIT
+from edge_sdk.core.keys import SECRET_BYTES, RecipientSeed, RoleSeed
+from edge_sdk.errors import StorageError
+
+AUTHORITY_ROLES: Final = (Role.ROOT, Role.STATEMENT, Role.RECIPIENTS, Role.WIPE)
+INTAKE_ROLES: Final = (Role.RECEIPT, Role.TIME)
+_SEED_FILE_LIMIT: Final = 64
+_ENROLMENT: Final = "enrolment.seed"
+_RECIPIENTS: Final = "recipients.seeds"
+_RECIPIENTS_LIMIT: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """
+    The paths inside one collector folder.
+    """
+
+    folder: Path
+
+    @property
+    def root(self) -> Path:
+        """
+        Return the path of the root document, the file that devices pin.
+        """
+        return self.folder / "root.cose"
+
+    @property
+    def authority(self) -> Path:
+        """
+        Return the folder of the authority.
+        """
+        return self.folder / "authority"
+
+    @property
+    def intake(self) -> Path:
+        """
+        Return the folder of the intake.
+        """
+        return self.folder / "intake"
+
+    @property
+    def opener(self) -> Path:
+        """
+        Return the folder of the opener.
+        """
+        return self.folder / "opener"
+
+    @property
+    def registry(self) -> Path:
+        """
+        Return the path of the authority's database.
+        """
+        return self.authority / "authority.db"
+
+    @property
+    def store(self) -> Path:
+        """
+        Return the path of the intake's database.
+        """
+        return self.intake / "intake.db"
+
+    @property
+    def opened(self) -> Path:
+        """
+        Return the path of the opener's database.
+        """
+        return self.opener / "opener.db"
+
+    def make(self) -> None:
+        """
+        Make the folders, 0700.
+
+        Raises:
+            StorageError: when a collector is there already, or a folder cannot be made.
+
+        After a power cut: some folders may be there; without a root document they are no collector.
+        """
+        if files.exists(self.root):
+            raise StorageError(
+                "the folder already holds a collector", hint="choose another folder, or serve this one"
+            )
+        for path in (self.folder, self.authority, self.intake, self.opener):
+            files.make_folder(path)
+
+    def read_root(self) -> bytes:
+        """
+        Return the root document.
+
+        Raises:
+            StorageError: when there is none.
+        """
+        if not files.exists(self.root):
+            raise StorageError("no collector in this folder", hint="make one with 'edge-sdk collector init'")
+        return files.read(self.root, ROOT_LIMIT)
+
+
+def write_roles(folder: Path, seeds: Mapping[Role, RoleSeed]) -> None:
+    """
+    Write one file for each role's seed.
+
+    After a power cut: each file is whole or not there.
+    """
+    for role, seed in seeds.items():
+        files.write(_role_path(folder, role), seed.reveal())
+
+
+def read_role(folder: Path, role: Role) -> RoleSeed:
+    """
+    Return the seed of one role.
+
+    Raises:
+        StorageError: when it is not in *folder*.
+    """
+    return RoleSeed(_read_seed(_role_path(folder, role)))
+
+
+def write_enrolment(folder: Path, alg: int, seed: RoleSeed) -> None:
+    """
+    Write the seed that opens enrolment requests.
+
+    After a power cut: the file is whole or not there.
+    """
+    files.write(folder / _ENROLMENT, cbor.encode([alg, seed.reveal()]))
+
+
+def read_enrolment(folder: Path) -> tuple[int, RoleSeed]:
+    """
+    Return HPKE algorithm and seed of the enrolment key.
+
+    Raises:
+        StorageError: when it is not in *folder*.
+    """
+    path = folder / _ENROLMENT
+    match cbor.decode(files.read(path, _SEED_FILE_LIMIT), _SEED_FILE_LIMIT, path.name):
+        case [int(alg), bytes(seed)] if alg in HPKE_KEY_BYTES and len(seed) == SECRET_BYTES:
+            return alg, RoleSeed(seed)
+    raise _damaged(path)
+
+
+def write_recipients(folder: Path, seeds: Mapping[bytes, tuple[int, RecipientSeed]]) -> None:
+    """
+    Write the seeds that open batches, by kid, with their HPKE algorithms.
+
+    After a power cut: the file is whole, old or new.
+    """
+    value = [[kid, alg, seed.reveal()] for kid, (alg, seed) in sorted(seeds.items())]
+    files.write(folder / _RECIPIENTS, cbor.encode(value))
+
+
+def read_recipients(folder: Path) -> dict[bytes, tuple[int, RecipientSeed]]:
+    """
+    Return HPKE algorithm and seed of every recipient key held in *folder*, by kid.
+
+    Raises:
+        StorageError: when the file is not there or damaged.
+    """
+    path = folder / _RECIPIENTS
+    listed = cbor.decode(files.read(path, _RECIPIENTS_LIMIT), _RECIPIENTS_LIMIT, path.name)
+    seeds = {}
+    for item in listed if isinstance(listed, list) else [None]:
+        match item:
+            case [bytes(kid), int(alg), bytes(seed)] if alg in HPKE_KEY_BYTES and len(seed) == SECRET_BYTES:
+                seeds[kid] = (alg, RecipientSeed(seed))
+            case _:
+                raise _damaged(path)
+    return seeds
+
+
+def _role_path(folder: Path, role: Role) -> Path:
+    return folder / f"{role.name.lower()}.seed"
+
+
+def _read_seed(path: Path) -> bytes:
+    seed = files.read(path, _SEED_FILE_LIMIT)
+    if len(seed) != SECRET_BYTES:
+        raise _damaged(path)
+    return seed
+
+
+def _damaged(path: Path) -> StorageError:
+    return StorageError(f"{path.name} does not hold what it should", hint="restore it from your backup")

@@ -1,0 +1,125 @@
+"""
+What a statement says: from grants as the authority keeps them to the signed document.
+
+Rules: a device gets the grant in force for each purpose, ended ones no more; purposes on a basis other than
+consent are granted at enrolment, consent only when the operator named the purpose; an event that gives
+consent makes a new grant id, so that a denial made on the device is never lifted by the old one. Pure: ids
+come in as random bytes. Not here: keeping (``registry``), when to issue (``authority``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Final
+
+from edge_sdk.collector.registry import Device, GrantRow
+from edge_sdk.core.claims import ID_BYTES, Status
+from edge_sdk.core.documents import (
+    STATEMENT_VALID_S,
+    Grant,
+    RecipientKey,
+    Statement,
+    audience_of,
+    sign_statement,
+)
+from edge_sdk.core.keys import RoleSeed
+from edge_sdk.core.policy import Basis, Purpose
+
+Draw = Callable[[int], bytes]
+
+GIVING: Final = frozenset({Status.GIVEN, Status.RENEWED})
+
+
+def new_grant(
+    generation: bytes,
+    edition: tuple[bytes, Purpose],
+    *,
+    status: Status,
+    recipients: Iterable[RecipientKey],
+    now_s: int,
+    draw: Draw,
+) -> GrantRow:
+    """
+    Return a grant with an id of its own.
+
+    Args:
+        generation: whose it is.
+        edition: digest and purpose it covers.
+        status: what the event came to.
+        recipients: every certified key; those of the purpose's recipient in its regions are listed.
+        now_s: Unix seconds.
+        draw: returns random bytes.
+    """
+    digest, purpose = edition
+    kids = sorted(
+        key.kid for key in recipients if key.operator == purpose.recipient and key.region in purpose.regions
+    )
+    return GrantRow(
+        id=draw(ID_BYTES),
+        generation=generation,
+        purpose=purpose.name,
+        basis=str(purpose.basis),
+        status=str(status),
+        digests=(digest,),
+        kids=tuple(kids),
+        issued_s=now_s,
+        since_s=now_s,
+    )
+
+
+def first_grants(
+    generation: bytes,
+    purposes: Mapping[bytes, Purpose],
+    *,
+    consented: Collection[str],
+    recipients: Collection[RecipientKey],
+    now_s: int,
+    draw: Draw,
+) -> list[GrantRow]:
+    """
+    Return the grants of a newly enrolled device: every purpose that needs no consent, and the consented ones.
+    """
+    return [
+        new_grant(generation, edition, status=Status.GIVEN, recipients=recipients, now_s=now_s, draw=draw)
+        for edition in sorted(purposes.items(), key=lambda item: item[1].name)
+        if edition[1].basis is not Basis.CONSENT or edition[1].name in consented
+    ]
+
+
+def issue(
+    device: Device, grants: Iterable[GrantRow], *, version: int, now_s: int, seed: RoleSeed
+) -> tuple[bytes, int]:
+    """
+    Return the signed statement of *device* and the Unix second it expires.
+
+    Args:
+        device: whom it is for.
+        grants: all of its grants; ended ones are left out.
+        version: above every version issued before.
+        now_s: Unix seconds.
+        seed: the statement role's.
+    """
+    expires_s = now_s + STATEMENT_VALID_S
+    statement = Statement(
+        audience=audience_of(device.signing_key),
+        generation=device.generation,
+        version=version,
+        iat_s=now_s,
+        nbf_s=now_s,
+        exp_s=expires_s,
+        account=device.account,
+        grants=tuple(_grant(row) for row in grants if row.ended_s is None),
+    )
+    return sign_statement(statement, [seed]), expires_s
+
+
+def _grant(row: GrantRow) -> Grant:
+    return Grant(
+        id=row.id,
+        purpose=row.purpose,
+        basis=row.basis,
+        status=row.status,
+        digests=row.digests,
+        recipients=row.kids,
+        since_s=row.since_s,
+    )

@@ -1,0 +1,237 @@
+"""
+The intake's file: batches as they arrived, and the tags that may bring them.
+
+It holds no device identity: per epoch a shuffled table tag -> (MAC key, quota, waiting downlink), and bodies
+without the tag that brought them. Rules: what :meth:`IntakeStore.keep` reported as stored has been fsynced; a
+batch id is remembered for 90 days; a batch no opener has taken is never removed. The authority publishes
+tables and public documents into it, openers read bodies out of it; run apart, both do so from their own
+process. Not here: any check of a signature or MAC (``intake``), any key that opens a batch (``opener``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from edge_sdk.collector.database import Database
+from edge_sdk.collector.intake import Arrival, Box, Kept, TagRow
+
+FORMAT: Final = 1
+KEEP_IDS_DAYS: Final = 90
+_PAGE: Final = 64  # bodies read at a time: bounds memory at 64 times the size limit
+
+_SCHEMA: Final = """
+CREATE TABLE tags (
+    epoch INTEGER NOT NULL, tag BLOB NOT NULL, mac_key BLOB NOT NULL, quota_bytes INTEGER NOT NULL,
+    used_bytes INTEGER NOT NULL DEFAULT 0, downlink BLOB NOT NULL, downlink_hash BLOB NOT NULL,
+    PRIMARY KEY (epoch, tag));
+CREATE TABLE arrivals (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, box TEXT NOT NULL, id BLOB NOT NULL, kid BLOB NOT NULL,
+    digest BLOB NOT NULL, body BLOB NOT NULL, epoch INTEGER NOT NULL, taken INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (box, id));
+CREATE TABLE documents (name TEXT PRIMARY KEY, body BLOB NOT NULL)
+"""
+_TAG_ROW: Final = """
+SELECT epoch, tag, mac_key, quota_bytes, used_bytes, downlink_hash FROM tags WHERE epoch = ? AND tag = ?
+"""
+_PUT_TAG: Final = """
+INSERT INTO tags (epoch, tag, mac_key, quota_bytes, used_bytes, downlink, downlink_hash)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+_BODIES: Final = (
+    "SELECT number, id, kid, body FROM arrivals WHERE box = ? AND number > ? ORDER BY number LIMIT ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TagEntry:
+    """
+    One row of an epoch's table as the authority publishes it.
+
+    ``quota_bytes`` is what the tag may have stored in its epoch.
+    """
+
+    tag: bytes
+    mac_key: bytes
+    quota_bytes: int
+    downlink: bytes
+    downlink_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBody:
+    """
+    One stored body; ``number`` grows with arrival and is what an opener remembers.
+    """
+
+    number: int
+    id: bytes
+    kid: bytes
+    body: bytes
+
+
+class IntakeStore:
+    """
+    The one SQLite file of an intake.
+
+    Raises:
+        StorageError: from every method, when the file or the disk fails.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path, schema=_SCHEMA, version=FORMAT)
+
+    def close(self) -> None:
+        """
+        Close the file.
+        """
+        self._database.close()
+
+    def tag_row(self, tag: bytes, epochs: Sequence[int]) -> TagRow | None:
+        """
+        Return what is known of *tag* in one of *epochs*, None when it is in none of them.
+        """
+        for epoch in epochs:
+            with self._database.read() as connection:
+                found = connection.execute(_TAG_ROW, (epoch, tag)).fetchone()
+            if found is not None:
+                return TagRow(*found)
+        return None
+
+    def downlink(self, row: TagRow) -> bytes | None:
+        """
+        Return the downlink waiting under the tag of *row*, None when its table has been replaced since.
+        """
+        with self._database.read() as connection:
+            found = connection.execute(
+                "SELECT downlink FROM tags WHERE epoch = ? AND tag = ?", (row.epoch, row.tag)
+            ).fetchone()
+        return None if found is None else bytes(found[0])
+
+    def keep(self, arrival: Arrival) -> Kept:
+        """
+        Store a body once, and say whether it was new.
+
+        Returns:
+            STORED, or DUPLICATE for the same id and bytes, or CONFLICT for the same id and other bytes, or
+            OVER_QUOTA. Only STORED changes anything.
+
+        After a power cut: the body is there whole or not at all; once this returned STORED it is there.
+        """
+        size = len(arrival.body)
+        with self._database.write() as connection:
+            known = connection.execute(
+                "SELECT digest FROM arrivals WHERE box = ? AND id = ?", (arrival.box, arrival.id)
+            ).fetchone()
+            if known is not None:
+                return Kept.DUPLICATE if known[0] == arrival.digest else Kept.CONFLICT
+            charged = connection.execute(
+                "UPDATE tags SET used_bytes = used_bytes + ? "
+                "WHERE epoch = ? AND tag = ? AND used_bytes + ? <= quota_bytes",
+                (size, arrival.row.epoch, arrival.row.tag, size),
+            )
+            if charged.rowcount == 0:
+                return Kept.OVER_QUOTA
+            connection.execute(
+                "INSERT INTO arrivals (box, id, kid, digest, body, epoch) VALUES (?, ?, ?, ?, ?, ?)",
+                (arrival.box, arrival.id, arrival.kid, arrival.digest, arrival.body, arrival.day),
+            )
+        return Kept.STORED
+
+    def publish(self, tables: Mapping[int, Iterable[TagEntry]], *, oldest_epoch: int) -> None:
+        """
+        Replace the tables of the given epochs as wholes, and forget epochs before *oldest_epoch*.
+
+        Whole tables, because a single replaced row in several epochs at once would show the intake which tags
+        belong to one device. What a tag has used of its quota stays.
+
+        After a power cut: all tables are the old ones or all are the new ones.
+        """
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM tags WHERE epoch < ?", (oldest_epoch,))
+            for epoch, entries in tables.items():
+                used = dict(connection.execute("SELECT tag, used_bytes FROM tags WHERE epoch = ?", (epoch,)))
+                connection.execute("DELETE FROM tags WHERE epoch = ?", (epoch,))
+                for row in entries:
+                    account = (row.quota_bytes, used.get(row.tag, 0))
+                    values = (epoch, row.tag, row.mac_key, *account, row.downlink, row.downlink_hash)
+                    connection.execute(_PUT_TAG, values)
+
+    def add(self, entries: Mapping[int, TagEntry]) -> None:
+        """
+        Add one row to each of the given epochs, in place of one with the same tag.
+
+        For a newly enrolled device only: its tags are new in every table, which a replaced table would show
+        too.
+
+        After a power cut: all rows are there, or none.
+        """
+        with self._database.write() as connection:
+            for epoch, row in entries.items():
+                connection.execute("DELETE FROM tags WHERE epoch = ? AND tag = ?", (epoch, row.tag))
+                values = (epoch, row.tag, row.mac_key, row.quota_bytes, 0, row.downlink, row.downlink_hash)
+                connection.execute(_PUT_TAG, values)
+
+    def put_document(self, name: str, body: bytes) -> None:
+        """
+        Publish a public document under *name*, in place of the one before.
+
+        After a power cut: the old one or the new one is served.
+        """
+        with self._database.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO documents (name, body) VALUES (?, ?)", (name, body))
+
+    def document(self, name: str) -> bytes | None:
+        """
+        Return the public document *name*, None when there is none.
+        """
+        with self._database.read() as connection:
+            found = connection.execute("SELECT body FROM documents WHERE name = ?", (name,)).fetchone()
+        return None if found is None else bytes(found[0])
+
+    def bodies(self, box: Box, *, kid: bytes | None = None, after: int = 0) -> Iterator[KeptBody]:
+        """
+        Yield stored bodies in order of arrival, those with a number above *after*.
+
+        Args:
+            box: batches or control messages.
+            kid: only those sealed to this key; None for all.
+            after: the number of the last one read before.
+        """
+        last = after
+        while True:
+            with self._database.read() as connection:
+                page = connection.execute(_BODIES, (box, last, kid, _PAGE)).fetchall()
+            if not page:
+                return
+            for found in page:
+                yield KeptBody(*found)
+            last = page[-1][0]
+
+    def mark_taken(self, numbers: Iterable[int]) -> None:
+        """
+        Say that an opener holds these bodies' content durably, so they may go once their id may be forgotten.
+
+        After a power cut: none is marked, or all are; an unmarked one is only kept longer.
+        """
+        with self._database.write() as connection:
+            connection.executemany("UPDATE arrivals SET taken = 1 WHERE number = ?", ((n,) for n in numbers))
+
+    def prune(self, today: int) -> int:
+        """
+        Remove taken bodies and their ids 90 days after arrival, and tags no clock can still use.
+
+        Args:
+            today: the epoch it is now.
+
+        Returns:
+            How many bodies were removed.
+        """
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM tags WHERE epoch < ?", (today - 1,))
+            gone = connection.execute(
+                "DELETE FROM arrivals WHERE taken = 1 AND epoch < ?", (today - KEEP_IDS_DAYS,)
+            )
+        return gone.rowcount
