@@ -63,7 +63,7 @@ def needs_new_grant(changes: Iterable[Change]) -> list[str]:
 
 def _purpose(old: Purpose | None, new: Purpose | None) -> Iterator[_Found]:
     if old is None or new is None:
-        yield from _presence("purpose", old, new)
+        yield from _presence("purpose", old)
         return
     yield from _other("basis", old.basis, new.basis)
     yield from _other("recipient", old.recipient, new.recipient)
@@ -77,7 +77,7 @@ def _purpose(old: Purpose | None, new: Purpose | None) -> Iterator[_Found]:
 
 def _view(where: str, old: View | None, new: View | None) -> Iterator[_Found]:
     if old is None or new is None:
-        yield from _presence(where, old, new)
+        yield from _presence(where, old)
         return
     yield from _other(f"{where}: source", old.kind.source, new.kind.source)
     yield from _amount(f"{where}: max_sources", old.kind.max_sources, new.kind.max_sources)
@@ -108,7 +108,7 @@ def _length(every_ms: int | None) -> str:
 
 def _view_field(where: str, old: ViewField | None, new: ViewField | None) -> Iterator[_Found]:
     if old is None or new is None:
-        yield from _presence(where, old, new)
+        yield from _presence(where, old)
         return
     yield from _declared(where, old.field, new.field)
     yield from _window(f"{where}: window", old.window, new.window)
@@ -209,10 +209,10 @@ def _text(where: str, old: ViewField, new: ViewField) -> Iterator[_Found]:
 _SHOW: Final[Mapping[TextRule, Any]] = {TextRule.PSEUDONYM: format_duration}
 
 
-def _presence(where: str, old: object, new: object) -> Iterator[_Found]:
+def _presence(where: str, old: object) -> Iterator[_Found]:
     if old is None:
         yield f"{where} added", Direction.WIDER
-    elif new is None:
+    else:
         yield f"{where} removed", Direction.NARROWER
 
 

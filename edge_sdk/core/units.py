@@ -68,7 +68,7 @@ class Step:
             sign, digits, exponent = Decimal(str(value)).normalize().as_tuple()
         except InvalidOperation:
             raise ValueError("a step is a positive decimal number such as 0.1 or 100") from None
-        mantissa = int("".join(str(digit) for digit in digits))
+        mantissa = int("".join(str(digit) for digit in digits) or "0")
         if sign or not isinstance(exponent, int) or mantissa == 0:
             raise ValueError("a step is a positive decimal number such as 0.1 or 100")
         if not -_EXPONENT_LIMIT <= exponent <= _EXPONENT_LIMIT or mantissa >= 10**6:
