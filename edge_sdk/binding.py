@@ -63,6 +63,7 @@ class Binding:
         """
         outbox = self._rooms.outbox
         unclean = not outbox.number("clean")
+        self._recording.counts.update(stored_counts(outbox.numbers()))
         lost = [row.id for row in outbox.streams() if not self._load_one(row.id, row.ref, row.record, mono_ms)]
         with_rows = {
             (row, stream.record.batch)
@@ -258,6 +259,13 @@ class Binding:
         self._rooms.page.destroy({place for place in self._rooms.page.entries if place[0] in gone})
         self._rooms.outbox.checkpoint()
         tell(Event.DESTROYED, grants=len(entries))
+
+
+def stored_counts(numbers: Mapping[str, int]) -> dict[str, int]:
+    """
+    Return the counts among the stored numbers of a site.
+    """
+    return {name.removeprefix("count."): count for name, count in numbers.items() if name.startswith("count.")}
 
 
 def _place(stream: Stream) -> Wanted:

@@ -80,6 +80,13 @@ class Clock:
             self._base_ms, self._base_mono_ms = signed_ms, mono_ms()
 
 
+def wall_s() -> int:
+    """
+    Return the system clock in Unix seconds, for commands that have no site and so no floor.
+    """
+    return time.time_ns() // 1_000_000_000
+
+
 def mono_ms() -> int:
     """
     Return the monotonic clock of this boot, suspend included, in milliseconds.

@@ -132,6 +132,18 @@ class ConsentState:
         """
         return self._heard_mono_ms is not None and now.mono_ms - self._heard_mono_ms < FRESH_WITHIN_MS
 
+    def heard_at(self, now: Now) -> int:
+        """
+        Return when, by the wall clock, the last fresh downlink was opened; 0 for never.
+        """
+        return 0 if self._heard_mono_ms is None else now.wall_ms - (now.mono_ms - self._heard_mono_ms)
+
+    def count_as_heard(self, mono_ms: int) -> None:
+        """
+        Take a downlink for opened at *mono_ms*: what a reader beside a running gateway was told by it.
+        """
+        self._heard_mono_ms = mono_ms
+
     def wants_downlink(self, now: Now) -> bool:
         """
         Tell whether to fetch the downlink: nothing fresh was heard, or a receipt announced another one.

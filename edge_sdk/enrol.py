@@ -12,7 +12,7 @@ import secrets
 from pathlib import Path
 
 from edge_sdk import files
-from edge_sdk.clock import Clock
+from edge_sdk.clock import Clock, Now
 from edge_sdk.config import Config
 from edge_sdk.consent_state import ConsentState
 from edge_sdk.core import claims
@@ -27,6 +27,9 @@ from edge_sdk.core.keys import (
     RoutingSecret,
     StateKey,
     StreamSecret,
+    authorization,
+    epoch_of,
+    route,
 )
 from edge_sdk.core.messages import EnrolRequest, seal_enrol
 from edge_sdk.core.seal import hpke_key_pair
@@ -72,11 +75,24 @@ async def enrol(config: Config, code: str, transport: Transport) -> int:
         if response.status != 200:
             raise UplinkError(f"the authority answered {response.status}", hint="try again later")
         consent = ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(config.folder, held))
-        consent.accept_downlink(response.body, Clock(consent.signed_ms()).now())
+        now = Clock(consent.signed_ms()).now()
+        consent.accept_downlink(response.body, now)
         assert consent.statement is not None
+        await _fetch_recipients(consent, lane, now, transport)
         return consent.statement.version
     finally:
         lock.close()
+
+
+async def _fetch_recipients(consent: ConsentState, lane: Lane, now: Now, transport: Transport) -> None:
+    """
+    Fetch the recipients document, so that collecting can begin at the first start; the uplink fetches it otherwise.
+    """
+    path = "/v1/recipients"
+    headers = {"Authorization": authorization(route(lane.routing, epoch_of(now.wall_s)), "GET", path, b"")}
+    response = await transport.send(Request("GET", path, headers))
+    if response.status == 200:
+        consent.accept_recipients(response.body, now)
 
 
 def _generation(config: Config, root_bundle: bytes) -> tuple[Vault, Lane]:

@@ -73,6 +73,18 @@ def read(path: Path, limit: int) -> bytes:
     return content
 
 
+def read_lines(path: Path, limit: int) -> Iterator[bytes]:
+    """
+    Yield the lines of *path*; a longer one than *limit* bytes comes cut to just over that, its rest passed over.
+    """
+    with _told(path, "read"), open(path, "rb") as file:
+        while line := file.readline(limit + 1):
+            rest = line
+            while len(rest) > limit and not rest.endswith(b"\n"):
+                rest = file.readline(limit + 1)
+            yield line
+
+
 def write_beside(path: Path, content: bytes, mode: int = 0o600) -> Path:
     """
     Write *content* under a temporary name beside *path*, sync it, and return that name.

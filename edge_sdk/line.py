@@ -117,6 +117,7 @@ class Line:
         """
         self.step(now, flush=True)
         with self.rooms.outbox.transaction():
+            self._store_counts(now)
             self.rooms.outbox.set_number("clean", 1)
         self.rooms.outbox.checkpoint()
 
@@ -214,6 +215,7 @@ class Line:
                 for stream, grant in journal:
                     stream.journal(self.rooms, grant=grant)
                     stream.store(self.rooms)
+                self._store_counts(now)
         except BaseException:
             for plan in plans:
                 plan.stream.go_back()
@@ -226,6 +228,15 @@ class Line:
             plan.stream.slot = self.binding.slot(now)
             self._now_at_ms = now.mono_ms + NOW_EVERY_MS
         self.rooms.page.destroy(gone)
+
+    def _store_counts(self, now: Now) -> None:
+        """
+        Write what was counted, for whoever reads beside this process; inside a transaction.
+        """
+        for name, count in (self.recording.counts + self.queueing.counts).items():
+            self.rooms.outbox.set_number(f"count.{name}", count)
+        if self.consent.is_fresh(now):
+            self.rooms.outbox.set_number("heard_ms", self.consent.heard_at(now))
 
     def _care(self, now: Now) -> None:
         """

@@ -116,11 +116,8 @@ def content_alg_of(config: Config) -> int:
     """
     Return the content cipher: AES-GCM where the processor has instructions for it, ChaCha20-Poly1305 elsewhere.
     """
-    match config.cipher:
-        case "a256gcm":
-            return claims.ALG_A256GCM
-        case "chacha20":
-            return claims.ALG_CHACHA20_POLY1305
+    if config.cipher != "auto":
+        return claims.ALG_A256GCM if config.cipher == "a256gcm" else claims.ALG_CHACHA20_POLY1305
     fast = b" aes" in files.read_system(Path("/proc/cpuinfo"))
     return claims.ALG_A256GCM if fast else claims.ALG_CHACHA20_POLY1305
 

@@ -85,11 +85,12 @@ class Outbox:
     The queue of one site.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self._path = folder / "outbox.db"
-        self._db = files.open_database(self._path, page_bytes=PAGE_BYTES)
-        self._db.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
-        self._check_format()
+        self._db = files.open_database(self._path, page_bytes=PAGE_BYTES, read_only=read_only)
+        if not read_only:
+            self._db.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
+            self._check_format()
         self._load_order()
 
     @contextlib.contextmanager
@@ -251,6 +252,18 @@ class Outbox:
         Return a counter of the site, 0 when it was never set.
         """
         return self._number("SELECT value FROM site WHERE key=?", key)
+
+    def numbers(self) -> dict[str, int]:
+        """
+        Return all counters of the site.
+        """
+        return dict(self._rows("SELECT key, value FROM site"))
+
+    def pending_rows(self, stream: int) -> int:
+        """
+        Return how many rows of the open batch of *stream* are stored.
+        """
+        return self._number("SELECT SUM(rows) FROM pending WHERE stream=?", stream)
 
     def set_number(self, key: str, value: int) -> None:
         """

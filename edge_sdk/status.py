@@ -13,8 +13,11 @@ from typing import Any
 
 from edge_sdk.clock import Now
 from edge_sdk.core.batch import ClockQuality
-from edge_sdk.line import Line
+from edge_sdk.core.consent import Decision
+from edge_sdk.core.policy import Purpose
 from edge_sdk.opening import Site
+from edge_sdk.outbox import Outbox
+from edge_sdk.streams import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,40 +85,59 @@ class Status:
 
 def status_of(site: Site, now: Now) -> Status:
     """
-    Return how *site* stands at *now*.
+    Return how the open *site* stands at *now*.
     """
     line = site.line
-    statement = line.consent.statement
+    outbox = line.rooms.outbox
+    streams = line.binding.streams.values()
     return Status(
         site=site.config.name,
         fresh=line.consent.is_fresh(now),
-        clock="wall" if now.quality is ClockQuality.WALL else "floor",
-        statement_version=statement.version if statement else 0,
-        statement_expires_s=statement.exp_s if statement else 0,
-        purposes=tuple(_purpose(line, name) for name in line.binding.policy.purposes),
-        queued_bytes=line.rooms.outbox.sealed_bytes + line.rooms.outbox.pending_bytes,
-        aside_batches=len(line.rooms.outbox.aside()),
+        clock=clock_word(now),
+        statement_version=line.consent.statement.version if line.consent.statement else 0,
+        statement_expires_s=line.consent.statement.exp_s if line.consent.statement else 0,
+        purposes=tuple(
+            purpose_status(
+                purpose,
+                line.binding.decisions.get(name),
+                outbox,
+                records={stream.row: stream.record for stream in streams if stream.record.purpose == name},
+                open_rows=sum(stream.open_rows for stream in streams if stream.record.purpose == name),
+            )
+            for name, purpose in line.binding.policy.purposes.items()
+        ),
+        queued_bytes=outbox.sealed_bytes + outbox.pending_bytes,
+        aside_batches=len(outbox.aside()),
         counts=dict(line.recording.counts + line.queueing.counts),
         last_acked_ms=site.uplink.last_acked_ms,
         last_error=site.uplink.last_error,
     )
 
 
-def _purpose(line: Line, name: str) -> PurposeStatus:
-    purpose = line.binding.policy.purposes[name]
-    decision = line.binding.decisions.get(name)
-    streams = [stream for stream in line.binding.streams.values() if stream.record.purpose == name]
-    queued = [held for stream in streams for held in line.rooms.outbox.queues.get(stream.row, {}).values()]
+def clock_word(now: Now) -> str:
+    """
+    Return what the time rests on: the wall clock or the floor.
+    """
+    return "wall" if now.quality is ClockQuality.WALL else "floor"
+
+
+def purpose_status(
+    purpose: Purpose, decision: Decision | None, outbox: Outbox, *, records: Mapping[int, Record], open_rows: int
+) -> PurposeStatus:
+    """
+    Return how one purpose stands, given its stream records by row.
+    """
+    queued = [held for row in records for held in outbox.queues.get(row, {}).values()]
     return PurposeStatus(
-        name=name,
+        name=purpose.name,
         basis=str(purpose.basis),
         collecting=decision is not None and decision.collect is not None,
         sending=decision is not None and decision.send is not None,
         because=decision.because if decision else "not decided yet",
-        open_rows=sum(stream.open_rows for stream in streams),
+        open_rows=open_rows,
         queued_batches=len(queued),
         queued_bytes=sum(held.size for held in queued),
-        gaps=sum(len(stream.record.gaps) for stream in streams),
+        gaps=sum(len(record.gaps) for record in records.values()),
     )
 
 

@@ -199,9 +199,9 @@ class Vault:
         return vault
 
     @classmethod
-    def open(cls, folder: Path, store: KeyStore, *, draw: Draw) -> Vault:
+    def open(cls, folder: Path, store: KeyStore, *, draw: Draw, finish: bool = True) -> Vault:
         """
-        Open the vault, finishing a root-key replacement that a power cut interrupted.
+        Open the vault, finishing a root-key replacement that a power cut interrupted unless only reading.
 
         Raises:
             VaultUnavailable: when no key of the store opens ``vault.bin``.
@@ -218,7 +218,7 @@ class Vault:
                 continue
             if root is None or ring is None:
                 continue
-            if root is staged:
+            if root is staged and finish:
                 store.promote()
             return cls(folder, store, root, ring, draw=draw)
         raise VaultUnavailable("no key opens vault.bin", hint="the medium is damaged or files were mixed: enrol anew")

@@ -65,6 +65,12 @@ class Opener:
         purposes: every edition whose batches may come, by digest.
     """
 
+    def editions(self) -> list[Purpose]:
+        """
+        Return every edition of a purpose whose batches may come.
+        """
+        return list(self._purposes.values())
+
     def __init__(
         self,
         store: OpenerStore,

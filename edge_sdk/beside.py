@@ -1,0 +1,88 @@
+"""
+What can be told of a site from outside its running gateway: read only, without the lock.
+
+Opens the vault and the outbox as they lie on disk. Nothing is written, and what only memory knows (rows since the
+last flush) is not in it.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from edge_sdk.binding import stored_counts
+from edge_sdk.clock import Clock, Now
+from edge_sdk.config import Config
+from edge_sdk.consent_state import FRESH_WITHIN_MS, ConsentState
+from edge_sdk.core.policy import Policy, Purpose, purpose_digest
+from edge_sdk.errors import BadInput, LifecycleRefused
+from edge_sdk.opening import suite_of
+from edge_sdk.outbox import Outbox
+from edge_sdk.policy_file import load_policy
+from edge_sdk.status import PurposeStatus, Status, clock_word, purpose_status
+from edge_sdk.streams import Record, open_record
+from edge_sdk.vault import FileKeyStore, Lane, Vault, read_lane
+
+
+def status_beside(config: Config) -> Status:
+    """
+    Return how the site of *config* stands, as of its last flush.
+
+    Raises:
+        VaultUnavailable: when the site is not enrolled.
+        LifecycleRefused: when it was never started.
+    """
+    vault = Vault.open(config.folder, FileKeyStore(config.folder), draw=secrets.token_bytes, finish=False)
+    consent = ConsentState(read_lane(config.folder), vault, alg=suite_of(config), write=_no_write)
+    if not consent.held.policies:
+        raise LifecycleRefused("this site was enrolled but never started", hint="open it once with Gateway or replay")
+    policy = load_policy(consent.held.policies[-1], where="the policy in force")
+    outbox = Outbox(config.folder, read_only=True)
+    try:
+        return _status(config, consent, policy, outbox, vault)
+    finally:
+        outbox.close()
+
+
+def _status(config: Config, consent: ConsentState, policy: Policy, outbox: Outbox, vault: Vault) -> Status:
+    numbers = outbox.numbers()
+    now = Clock(max(consent.held.floor_ms, consent.signed_ms())).now()
+    if now.wall_ms - numbers.get("heard_ms", 0) < FRESH_WITHIN_MS:
+        consent.count_as_heard(now.mono_ms)
+    records = _records(outbox, vault)
+    return Status(
+        site=config.name,
+        fresh=consent.is_fresh(now),
+        clock=clock_word(now),
+        statement_version=consent.statement.version if consent.statement else 0,
+        statement_expires_s=consent.statement.exp_s if consent.statement else 0,
+        purposes=tuple(_purpose(purpose, consent, outbox, records, now) for purpose in policy.purposes.values()),
+        queued_bytes=outbox.sealed_bytes + outbox.pending_bytes,
+        aside_batches=len(outbox.aside()),
+        counts=stored_counts(numbers),
+        last_acked_ms=None,
+        last_error="",
+    )
+
+
+def _purpose(
+    purpose: Purpose, consent: ConsentState, outbox: Outbox, records: dict[int, Record], now: Now
+) -> PurposeStatus:
+    own = {row: record for row, record in records.items() if record.purpose == purpose.name}
+    decision = consent.decide_digest(purpose, purpose_digest(purpose), now)
+    return purpose_status(purpose, decision, outbox, records=own, open_rows=sum(map(outbox.pending_rows, own)))
+
+
+def _records(outbox: Outbox, vault: Vault) -> dict[int, Record]:
+    records = {}
+    for row in outbox.streams():
+        entry = vault.ring.purposes.get(row.ref)
+        if entry is not None:
+            try:
+                records[row.id] = open_record(entry, row.record)
+            except BadInput:
+                continue  # damaged: the gateway tells of it at its next start
+    return records
+
+
+def _no_write(_: Lane) -> None:
+    raise RuntimeError("a reader beside a gateway writes nothing")

@@ -1,0 +1,54 @@
+"""
+The command ``edge-sdk``: one module per group of commands.
+
+Everything that is printed is printed here. What a user can mend is told in a sentence, with the exit code of its
+class (``edge_sdk.errors``); what is our mistake shows a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from edge_sdk import __version__
+from edge_sdk.cli import collector, replay, setup, standing
+from edge_sdk.errors import EdgeError
+
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run one command and return its exit code.
+    """
+    arguments = parser().parse_args(argv)
+    try:
+        code: int = arguments.func(arguments)
+    except EdgeError as error:
+        print(f"edge-sdk: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has seen enough
+        return 0
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """
+    Return the parser of the whole command line.
+    """
+    top = argparse.ArgumentParser(
+        prog="edge-sdk",
+        description="Minimise, encrypt and batch gateway telemetry; honour consent; wipe on cancellation.",
+        epilog="Exit codes: 0 done, 2 a file or option must be edited, 3 refused, 4 bad input, 5 storage, 6 network.",
+    )
+    top.add_argument("--version", action="version", version=f"edge-sdk {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for group in (setup, replay, standing, collector):
+        group.register(commands)
+    return top

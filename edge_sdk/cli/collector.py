@@ -1,0 +1,160 @@
+"""
+``edge-sdk collector``: found a receiving side, serve it, issue claim codes, open its rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_sdk.clock import wall_s
+from edge_sdk.collector import folder as collecting
+from edge_sdk.collector.founding import Founded, Founding, init_collector
+from edge_sdk.collector.rows import csv_lines, field_columns, json_line
+from edge_sdk.core import claims
+from edge_sdk.core.claims import Mechanism, Status
+from edge_sdk.core.policy import Policy
+from edge_sdk.core.seal import x_wing_available
+from edge_sdk.errors import ConfigError
+from edge_sdk.policy_file import find_policy
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """
+    Add the commands.
+    """
+    group = commands.add_parser("collector", help="the receiving side", description=__doc__)
+    verbs = group.add_subparsers(metavar="VERB", required=True)
+
+    init = verbs.add_parser("init", help="make role keys, root, recipient keys and databases")
+    init.add_argument("folder", metavar="DIR")
+    init.add_argument("--policy", action="append", required=True, metavar="FILE|NAME")
+    init.add_argument("--region", required=True, help="where the recipients are, as policies name it, such as EU")
+    init.add_argument("--mechanism", choices=[str(word) for word in Mechanism], default=str(Mechanism.NONE))
+    init.add_argument("--grant", action="append", default=[], metavar="PURPOSE", help="consent is on file elsewhere")
+    init.add_argument("--test", action="store_true", help="mark the root as one for trying out")
+    init.set_defaults(func=_init)
+
+    serve = verbs.add_parser("serve", help="take batches until stopped")
+    serve.add_argument("folder", metavar="DIR")
+    serve.add_argument("--host", default="127.0.0.1", help="put TLS in front of any but loopback")
+    serve.add_argument("--port", type=int, default=8793)
+    serve.set_defaults(func=_serve)
+
+    code = verbs.add_parser("enrol-code", help="print a claim code, good for one device within 24 hours")
+    code.add_argument("folder", metavar="DIR")
+    code.set_defaults(func=_enrol_code)
+
+    rows = verbs.add_parser("rows", help="open what has arrived and print it")
+    rows.add_argument("folder", metavar="DIR")
+    rows.add_argument("--format", choices=["jsonl", "csv"], default="jsonl")
+    rows.add_argument("--gaps", action="store_true", help="print what is missing and why instead")
+    rows.set_defaults(func=_rows)
+
+    grants = verbs.add_parser("grant", help="record a consent event of every enrolled device, or one")
+    grants.add_argument("folder", metavar="DIR")
+    grants.add_argument("purpose")
+    grants.add_argument("--status", choices=[str(word) for word in Status], default=str(Status.GIVEN))
+    grants.add_argument("--device", metavar="HEX", help="generation id, as 'collector devices' prints it")
+    grants.set_defaults(func=_grant)
+
+    devices = verbs.add_parser("devices", help="list enrolled devices and their grants")
+    devices.add_argument("folder", metavar="DIR")
+    devices.set_defaults(func=_devices)
+
+
+def found(
+    folder: Path, policies: list[Policy], *, region: str, mechanism: Mechanism, granted: Sequence[str], test: bool
+) -> Founded:
+    """
+    Make a collector for *policies*.
+    """
+    alg = claims.ALG_HPKE_X_WING if x_wing_available() else claims.ALG_HPKE_X25519
+    founding = Founding(policies=policies, region=region, mechanism=mechanism, granted=granted, test=test, alg=alg)
+    return init_collector(folder, founding, now_s=wall_s(), draw=secrets.token_bytes)
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    founded = found(
+        Path(arguments.folder),
+        [find_policy(name) for name in arguments.policy],
+        region=arguments.region,
+        mechanism=Mechanism(arguments.mechanism),
+        granted=arguments.grant,
+        test=arguments.test,
+    )
+    print(f"root to pin on devices: {founded.root_path}")
+    for key in founded.recipients:
+        print(f"recipient {key.operator} in {key.region}: key {key.kid.hex()}")
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    log = logging.getLogger("edge_sdk.collector")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr, level=logging.WARNING)
+    try:
+        collecting.serve(
+            Path(arguments.folder),
+            arguments.host,
+            arguments.port,
+            now_s=wall_s,
+            log=log,
+            ready=lambda port: print(f"listening on {arguments.host}:{port}", flush=True),
+        )
+    except OSError as error:
+        raise ConfigError(f"cannot listen: {error.strerror}", hint="choose another --port") from error
+    return 0
+
+
+def _enrol_code(arguments: argparse.Namespace) -> int:
+    print(collecting.enrol_code(Path(arguments.folder), now_s=wall_s()))
+    return 0
+
+
+def _rows(arguments: argparse.Namespace) -> int:
+    folder = Path(arguments.folder)
+    if arguments.gaps:
+        report = collecting.opener_report(folder)
+        for gap in report.gaps:
+            reason = gap.reason.name.lower() if gap.reason is not None else "unexplained"
+            span = {"first": gap.first, "last": gap.last, "count": gap.count}
+            print(json.dumps({"stream": gap.stream.hex(), **span, "reason": reason}))
+        for reason, count in sorted(report.set_aside.items()):
+            print(json.dumps({"set_aside": reason, "batches": count}))
+        return 0
+    with collecting.open_opener(folder) as opener:
+        rows = (row for _, row in opener.rows())
+        if arguments.format == "csv":
+            lines = csv_lines(rows, field_columns(opener.editions()))
+        else:
+            lines = map(json_line, rows)
+        for line in lines:
+            print(line)
+    return 0
+
+
+def _grant(arguments: argparse.Namespace) -> int:
+    folder = Path(arguments.folder)
+    chosen = [
+        device.generation
+        for device in collecting.devices(folder)
+        if arguments.device in (None, device.generation.hex())
+    ]
+    if not chosen:
+        raise ConfigError("no such device is enrolled", hint="see 'edge-sdk collector devices'")
+    for generation in chosen:
+        collecting.grant(folder, generation, arguments.purpose, status=Status(arguments.status), now_s=wall_s())
+    print(f"{arguments.purpose}: {arguments.status}, for {len(chosen)} device(s)")
+    return 0
+
+
+def _devices(arguments: argparse.Namespace) -> int:
+    for device in collecting.devices(Path(arguments.folder)):
+        grants = ", ".join(f"{purpose}: {status}" for purpose, status in device.purposes.items())
+        print(f"{device.generation.hex()}  account {device.account}  statement {device.statement_version}  {grants}")
+    return 0

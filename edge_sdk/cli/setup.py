@@ -1,0 +1,164 @@
+"""
+``edge-sdk init``: make a site, and with ``--local`` a collector on loopback beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from edge_sdk import files
+from edge_sdk.cli.collector import found
+from edge_sdk.clock import wall_s
+from edge_sdk.config import Config
+from edge_sdk.core.claims import Mechanism
+from edge_sdk.enrol import enrol, read_root
+from edge_sdk.errors import ConfigError, EdgeError, UplinkError
+from edge_sdk.http_transport import HttpTransport
+from edge_sdk.policy_file import find_policy, policy_text
+
+DEFAULT_PROFILE = "apsystems_ema"
+_START_S = 30
+
+SITE = """\
+# One site: one household. Durations and sizes are written with a unit.
+
+[site]
+name = "{name}"
+policy = "policy.toml"
+folder = "state"            # keys and queue; 0700, never copied to another device
+day_starts_utc = "00:00"    # where windows of a day begin
+
+[collector]
+address = "{address}"
+root = "root.cose"          # the pinned root of trust, from the operator
+jitter = "{jitter}"             # the first request after a start waits a random part of this
+
+[batch]
+max_rows = 500
+max_age = "1h"              # a batch closes at this age, night included
+flush_every = "60s"         # what a power cut may cost
+
+[outbox]
+quota = "64 MB"
+"""
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """
+    Add the command.
+    """
+    init = commands.add_parser("init", help="make a site and enrol it", description=__doc__)
+    init.add_argument("folder", nargs="?", default=None, metavar="DIR", help="where to make the site")
+    init.add_argument("--local", metavar="DIR", help="make site, test root and collector in DIR, on loopback")
+    init.add_argument("--profile", help=f"policy profile to start from (with --local: {DEFAULT_PROFILE})")
+    init.add_argument("--policy", help="policy file to copy")
+    init.add_argument("--root", help="pinned root file from the operator")
+    init.add_argument("--address", help="the collector, https://...")
+    init.add_argument("--code", help="claim code from the operator")
+    init.add_argument("--name", default="site", help="what to call the site on this device")
+    init.add_argument("--grant", action="append", default=[], metavar="PURPOSE", help="with --local: consent given")
+    init.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Make a site.
+    """
+    if arguments.local is not None:
+        return _run_local(arguments, Path(arguments.local))
+    missing = [name for name in ("folder", "root", "address", "code") if not getattr(arguments, name)]
+    if missing or not (arguments.policy or arguments.profile):
+        wanted = ", ".join([*(f"--{name}" for name in missing if name != "folder"), "--policy or --profile"])
+        raise ConfigError(f"init needs a folder and {wanted}", hint="to try it out: edge-sdk init --local DIR")
+    folder = Path(arguments.folder)
+    read_root(Path(arguments.root))
+    _write_site(folder, arguments, policy=arguments.policy or arguments.profile, address=arguments.address)
+    files.write(folder / "root.cose", files.read(Path(arguments.root), 1 << 16), 0o644)
+    version = _enrol(folder, arguments.code)
+    print(f"enrolled; statement version {version}; configuration in {folder / 'site.toml'}")
+    return 0
+
+
+def _run_local(arguments: argparse.Namespace, folder: Path) -> int:
+    policy = arguments.policy or arguments.profile or DEFAULT_PROFILE
+    port = _free_port()
+    founded = found(
+        folder / "collector", [find_policy(policy)], region="EU", mechanism=Mechanism.NONE,
+        granted=arguments.grant, test=True,
+    )  # fmt: skip
+    _write_site(folder, arguments, policy=policy, address=f"http://127.0.0.1:{port}", jitter="1s")
+    files.write(folder / "root.cose", files.read(founded.root_path, 1 << 16), 0o644)
+    with _Serving(folder / "collector", port):
+        from edge_sdk.collector.folder import enrol_code
+
+        _enrol(folder, enrol_code(folder / "collector", now_s=wall_s()))
+    print(f"site       {folder / 'site.toml'}   (TEST root: not for real households)")
+    print(f"policy     {folder / 'policy.toml'}")
+    print(f"collector  edge-sdk collector serve {folder / 'collector'} --port {port}")
+    print(f"readings   edge-sdk replay READINGS.jsonl --config {folder / 'site.toml'}")
+    print(f"rows       edge-sdk collector rows {folder / 'collector'}")
+    return 0
+
+
+def _write_site(
+    folder: Path, arguments: argparse.Namespace, *, policy: str, address: str, jitter: str = "30s"
+) -> None:
+    find_policy(policy)  # refuse a wrong policy before anything is made
+    site = folder / "site.toml"
+    if files.exists(site):
+        raise ConfigError(f"{site} is there already", hint="use another folder, or wipe that site first")
+    files.make_folder(folder)
+    files.write(folder / "policy.toml", policy_text(policy).encode("utf-8"), 0o644)
+    content = SITE.format(name=arguments.name, address=address, jitter=jitter)
+    files.write(site, content.encode("utf-8"), 0o644)
+    try:
+        Config.read(site)
+    except EdgeError:
+        files.remove(site)
+        raise
+
+
+def _enrol(folder: Path, code: str) -> int:
+    config = Config.read(folder / "site.toml")
+
+    async def introduce() -> int:
+        transport = HttpTransport(config.address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins)
+        try:
+            return await enrol(config, code, transport)
+        finally:
+            await transport.close()
+
+    return asyncio.run(introduce())
+
+
+class _Serving:
+    """
+    A collector process for as long as a block lasts.
+    """
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self._command = [sys.executable, "-m", "edge_sdk", "collector", "serve", str(folder), "--port", str(port)]
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
+        assert self._process.stdout is not None
+        if not self._process.stdout.readline():
+            raise UplinkError("the collector did not start", hint="run: " + " ".join(self._command[3:]))
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.communicate(timeout=_START_S)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

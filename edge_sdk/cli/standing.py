@@ -1,0 +1,60 @@
+"""
+``edge-sdk status``: what a site collects and why not, what waits, what was dropped; beside a running gateway or not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from edge_sdk.beside import status_beside
+from edge_sdk.config import Config
+from edge_sdk.status import Status
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """
+    Add the command.
+    """
+    status = commands.add_parser("status", help="what a site collects, keeps and sends", description=__doc__)
+    status.add_argument("--config", default="site.toml", help="the site (default: site.toml)")
+    shape = status.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true")
+    shape.add_argument("--openmetrics", action="store_true")
+    status.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Print the status of a site.
+    """
+    status = status_beside(Config.read(arguments.config))
+    if arguments.json:
+        print(json.dumps(status.as_json(), indent=2))
+    elif arguments.openmetrics:
+        print(status.as_openmetrics(), end="")
+    else:
+        _show(status)
+    return 0
+
+
+def _show(status: Status) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"site {status.site}", title_justify="left", box=None, pad_edge=False)
+    for heading in ("purpose", "basis", "collecting", "because", "rows open", "batches queued", "bytes queued", "gaps"):
+        table.add_column(heading, justify="right" if heading[-4:] in ("open", "eued", "gaps") else "left")
+    for purpose in status.purposes:
+        table.add_row(
+            purpose.name, purpose.basis, "yes" if purpose.collecting else "no", purpose.because,
+            str(purpose.open_rows), str(purpose.queued_batches), str(purpose.queued_bytes), str(purpose.gaps),
+        )  # fmt: skip
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    console.print(f"statement version {status.statement_version}, set aside {status.aside_batches} batches")
+    for name, count in sorted(status.counts.items()):
+        console.print(f"  {name.replace('_', ' ')}: {count}")
+    if status.why:
+        console.print(status.why)

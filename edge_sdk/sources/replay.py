@@ -1,0 +1,98 @@
+"""
+Recorded readings: JSON Lines, or CSV with a header.
+
+A JSON line is ``{"kind": "inverter", "at_ms": 1760000000000, "fields": {...}}``. A CSV has the columns ``kind`` and
+``at_ms``; every other column is a field, an empty cell is an absent value, and what reads as a number is one. A line
+that is neither is counted and passed over; its content is in no message.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+MAX_LINE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """
+    One recorded reading.
+    """
+
+    kind: str
+    at_ms: int
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """
+    A line that is no reading: its number, from 1, and what is wrong with it.
+    """
+
+    number: int
+    why: str
+
+
+def read_jsonl(lines: Iterable[bytes]) -> Iterator[Recorded | BadLine]:
+    """
+    Yield the reading of every line that is not empty.
+    """
+    for number, line in enumerate(lines, 1):
+        if len(line) > MAX_LINE_BYTES:
+            yield BadLine(number, f"longer than {MAX_LINE_BYTES} bytes")
+        elif line.strip():
+            yield _json_reading(number, line)
+
+
+def read_csv(lines: Iterable[bytes]) -> Iterator[Recorded | BadLine]:
+    """
+    Yield the reading of every row below the header.
+    """
+    rows = csv.reader(line.decode("utf-8", errors="surrogateescape") for line in lines)
+    header = next(rows, [])
+    if "kind" not in header or "at_ms" not in header:
+        yield BadLine(1, "the header has no columns kind and at_ms")
+        return
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield BadLine(rows.line_num, "not CSV")
+            continue
+        cells = dict(zip(header, row, strict=False))
+        kind, at_ms = cells.pop("kind", ""), _number(cells.pop("at_ms", ""))
+        if type(at_ms) is not int or not kind:
+            yield BadLine(rows.line_num, "kind or at_ms is missing")
+        else:
+            yield Recorded(kind, at_ms, {name: _number(cell) for name, cell in cells.items() if cell != ""})
+
+
+def _json_reading(number: int, line: bytes) -> Recorded | BadLine:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested to exhaust the parser
+        return BadLine(number, "not JSON")
+    if not isinstance(value, dict) or value.keys() - {"kind", "at_ms", "fields"}:
+        return BadLine(number, "not an object of kind, at_ms and fields")
+    kind, at_ms, fields = value.get("kind"), value.get("at_ms"), value.get("fields")
+    if not isinstance(kind, str) or type(at_ms) is not int or not isinstance(fields, dict):
+        return BadLine(number, "kind is no text, at_ms no whole number or fields no object")
+    return Recorded(kind, at_ms, fields)
+
+
+def _number(cell: str) -> Any:
+    try:
+        return int(cell)
+    except ValueError:
+        pass
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
