@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 
 from edge_sdk.cli.tables import print_table
-from edge_sdk.core.policy import Policy, Purpose, purpose_digest
+from edge_sdk.core.policy import Policy, Purpose, View, purpose_digest
 from edge_sdk.core.policy_diff import Change, diff, needs_new_grant
 from edge_sdk.core.policy_lint import Finding, Level, lint
 from edge_sdk.core.units import format_duration
@@ -51,11 +52,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     policy = find_policy(arguments.policy)
     findings = lint(policy)
     _show_purposes(policy)
-    print_table(
-        "findings (docs/policy.md explains each code)",
-        ["", "code", "where", "what", "instead"],
-        [[f.level, f.code, f.where, f.what, f.instead] for f in findings],
-    )
+    _show_findings(findings)
     print(_sum_up(findings))
     barred = {Level.ERROR, Level.WARNING} if arguments.strict else {Level.ERROR}
     if any(finding.level in barred for finding in findings):
@@ -105,19 +102,28 @@ def _show_purposes(policy: Policy) -> None:
 
 
 def _views(purpose: Purpose) -> str:
-    return ", ".join(
-        f"{view.kind.name} {cadence(view.every_ms, now=view.now)} ({len(view.fields)} of {len(view.kind.fields)} fields)"
+    return "; ".join(
+        f"{view.kind.name} {cadence(view)}, {len(view.fields)} of {len(view.kind.fields)} fields"
         for view in purpose.views
     )
 
 
-def cadence(every_ms: int | None, *, now: bool) -> str:
+def cadence(view: View) -> str:
     """
-    Return in words how often a view has a row.
+    Return in words how often *view* has a row.
     """
-    if every_ms is not None:
-        return f"every {format_duration(every_ms)}"
-    return "each reading at once" if now else "each reading"
+    if view.every_ms is not None:
+        return f"every {format_duration(view.every_ms)}"
+    return "each reading at once" if view.now else "each reading"
+
+
+def _show_findings(findings: Sequence[Finding]) -> None:
+    if sys.stdout.isatty():
+        cells = [[f.level, f.code, f.where, f.what, f.instead] for f in findings]
+        print_table("findings (see docs/policy.md)", ["", "code", "where", "what", "instead"], cells)
+        return
+    for finding in findings:
+        print(f"{finding.level} {finding.code} {finding.where}: {finding.what}; {finding.instead}")
 
 
 def _sum_up(findings: Iterable[Finding]) -> str:
@@ -135,6 +141,6 @@ def _consequences(changes: list[Change], new: Policy) -> Iterable[str]:
         yield f"{name}: needs a new grant; what there is does not open it, since its digest is another."
     for name in sorted({change.purpose for change in changes}.difference(wider)):
         if name in new.purposes:
-            yield f"{name}: narrower throughout; closed until the authority lists its new digest in a statement."
+            yield f"{name}: narrower throughout; closed until a statement lists its new digest."
         else:
             yield f"{name}: gone; nothing leaves for it any more."

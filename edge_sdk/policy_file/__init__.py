@@ -66,10 +66,20 @@ def find_policy(name_or_path: str) -> Policy:
     Raises:
         ConfigError: when there is neither, or the policy is wrong.
     """
-    bare = re.fullmatch(NAME, name_or_path) is not None
-    if bare and (name_or_path in PROFILES or not files.exists(Path(name_or_path))):
-        return load_policy(profile_text(name_or_path), where=f"profile {name_or_path}")
-    return load_policy(_file_text(Path(name_or_path)), where=_shown_path(name_or_path))
+    where = f"profile {name_or_path}" if _is_profile(name_or_path) else _shown_path(name_or_path)
+    return load_policy(policy_text(name_or_path), where=where)
+
+
+def policy_text(name_or_path: str) -> str:
+    """
+    Return the TOML text of a profile that comes with the package, or of a file.
+
+    Raises:
+        ConfigError: when there is neither, or it is not UTF-8.
+    """
+    if _is_profile(name_or_path):
+        return profile_text(name_or_path)
+    return _file_text(Path(name_or_path))
 
 
 def profile_text(name: str) -> str:
@@ -86,6 +96,11 @@ def profile_text(name: str) -> str:
     content = pkgutil.get_data("edge_sdk.profiles", f"{name}.toml")
     assert content is not None  # only a loader that cannot read its package's files returns None
     return content.decode("utf-8")
+
+
+def _is_profile(name_or_path: str) -> bool:
+    bare = re.fullmatch(NAME, name_or_path) is not None
+    return bare and (name_or_path in PROFILES or not files.exists(Path(name_or_path)))
 
 
 def _shown_path(path: str) -> str:
