@@ -120,9 +120,7 @@ class Authority:
             raise TooManyTries(wait_s)
         request = messages.open_enrol(body, seed=self._secrets.enrolment, alg=self._secrets.enrolment_alg)
         if request.root_version > self._root.version:
-            raise Refused(
-                "the device pins a newer root than this authority has", hint="install the newest root"
-            )
+            raise Refused("the device pins a newer root than this authority has", hint="install the newest root")
         device = _device(request, now_s)
         current = self._registry.purposes(current=True)
         grants = first_grants(
@@ -135,9 +133,7 @@ class Authority:
         )
         redeemed = self._registry.redeem(code_digest(request.code), device, grants, now_s=now_s)
         if redeemed is Redeemed.WRONG:
-            raise Refused(
-                "claim code is not good", hint="issue a new one with 'edge-sdk collector enrol-code'"
-            )
+            raise Refused("claim code is not good", hint="issue a new one with 'edge-sdk collector enrol-code'")
         return self._first_downlink(device.generation, now_s)
 
     def set_grant(self, generation: bytes, purpose: str, status: Status, now_s: int) -> None:
@@ -156,12 +152,11 @@ class Authority:
         edition = self._edition(purpose)
         if self._registry.device(generation) is None:
             raise ConfigError("no such device", hint="see 'edge-sdk collector devices'")
-        standing = [
-            row for row in self._registry.grants(generation) if row.purpose == purpose and not row.ended_s
-        ]
-        lifted = bool(standing) and standing[0].status == Status.RESTRICTED
+        standing = [row for row in self._registry.grants(generation) if row.purpose == purpose and not row.ended_s]
+        lifted = any(row.status == Status.RESTRICTED for row in standing)
         if standing and (status not in GIVING or lifted):
-            self._registry.set_status(standing[0].id, str(status), since_s=now_s)
+            for row in standing:
+                self._registry.set_status(row.id, str(status), since_s=now_s)
         else:
             self._registry.put_grant(self._grant(generation, edition, status=status, now_s=now_s))
         self.publish(now_s)
@@ -186,11 +181,8 @@ class Authority:
                     hint="certify one, or name a recipient and region that this collector has",
                 )
         self._registry.put_purposes(added)
-        self._outlets.opener.put_purposes(added)
         for device in self._registry.devices():
-            covered = {
-                d for row in self._registry.grants(device.generation) if not row.ended_s for d in row.digests
-            }
+            covered = {d for row in self._registry.grants(device.generation) if not row.ended_s for d in row.digests}
             for edition in self._registry.purposes(current=True).items():
                 if edition[1].basis is not Basis.CONSENT and edition[0] not in covered:
                     grant = self._grant(device.generation, edition, status=Status.GIVEN, now_s=now_s)
@@ -294,21 +286,19 @@ class Authority:
             device = self._device(generation)
             version = device.statement_version + 1
             grants = self._registry.grants(generation)
-            bundle, expires_s = issue(
-                device, grants, version=version, now_s=now_s, seed=self._secrets.statement
-            )
+            bundle, expires_s = issue(device, grants, version=version, now_s=now_s, seed=self._secrets.statement)
             is_stored = self._registry.put_statement(
                 generation, bundle, version=version, issued_s=now_s, expires_s=expires_s
             )
 
     def _certify(self, devices: Collection[Device], now_s: int) -> None:
-        last = self._registry.setting(_CERTIFIED_S)
-        since_s = min(now_s, int(last or 0))
-        grants = self._registry.grants()
-        self._outlets.opener.certify(
-            certified_keys(devices, grants, self._registry.purposes(), since_s=since_s, now_s=now_s)
-        )
-        self._registry.put_setting(_CERTIFIED_S, str(now_s).encode())
+        # How far this got is kept by the opener: one that starts over from nothing is told everything again.
+        opener = self._outlets.opener
+        purposes = self._registry.purposes()
+        opener.put_purposes(purposes.values())
+        since_s = min(now_s, opener.progress(_CERTIFIED_S))
+        opener.certify(certified_keys(devices, self._registry.grants(), purposes, since_s=since_s, now_s=now_s))
+        opener.put_progress(_CERTIFIED_S, now_s)
 
     def _entry(self, device: Device, epoch: int) -> TagEntry:
         route = keys.route(keys.RoutingSecret(device.routing_secret), epoch)
@@ -328,13 +318,9 @@ class Authority:
             downlink_hash=hashlib.sha256(downlink).digest(),
         )
 
-    def _grant(
-        self, generation: bytes, edition: tuple[bytes, Purpose], *, status: Status, now_s: int
-    ) -> GrantRow:
+    def _grant(self, generation: bytes, edition: tuple[bytes, Purpose], *, status: Status, now_s: int) -> GrantRow:
         certified = self._recipients().keys
-        return new_grant(
-            generation, edition, status=status, recipients=certified, now_s=now_s, draw=self._draw
-        )
+        return new_grant(generation, edition, status=status, recipients=certified, now_s=now_s, draw=self._draw)
 
     def _device(self, generation: bytes) -> Device:
         device = self._registry.device(generation)
@@ -346,9 +332,7 @@ class Authority:
         for edition in self._registry.purposes(current=True).items():
             if edition[1].name == purpose:
                 return edition
-        raise ConfigError(
-            "no policy given to this collector has that purpose", hint="see 'edge-sdk policy check'"
-        )
+        raise ConfigError("no policy given to this collector has that purpose", hint="see 'edge-sdk policy check'")
 
     def _consented(self) -> frozenset[str]:
         return frozenset((self._registry.setting(_CONSENTED) or b"").decode().splitlines())

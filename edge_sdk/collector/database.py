@@ -61,6 +61,8 @@ class Database:
         """
         try:
             yield self._connection
+        except sqlite3.ProgrammingError:
+            raise  # a mistake of ours, not of the disk
         except sqlite3.Error as exc:
             raise _as_storage_error(self.path, exc) from exc
 
@@ -98,6 +100,4 @@ class Database:
 
 def _as_storage_error(path: Path, exc: sqlite3.Error) -> StorageError:
     kind = getattr(exc, "sqlite_errorname", None) or type(exc).__name__
-    return StorageError(
-        f"{path.name}: {kind}", hint="Check the free space and the owner of the collector's folder."
-    )
+    return StorageError(f"{path.name}: {kind}", hint="Check the free space and the owner of the collector's folder.")

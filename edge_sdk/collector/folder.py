@@ -109,9 +109,7 @@ def open_reception(folder: Path, *, limits: Limits, draw: Draw = secrets.token_b
     """
     places = Places(folder)
     with open_authority(folder, draw=draw) as authority, closing(IntakeStore(places.store)) as store:
-        signers = Signers(
-            receipt=read_role(places.intake, Role.RECEIPT), time=read_role(places.intake, Role.TIME)
-        )
+        signers = Signers(receipt=read_role(places.intake, Role.RECEIPT), time=read_role(places.intake, Role.TIME))
         yield Reception(store, signers=signers, limits=limits, authority=authority)
 
 

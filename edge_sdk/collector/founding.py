@@ -122,9 +122,7 @@ def init_collector(folder: Path, founding: Founding, *, now_s: int, draw: Draw) 
 def _check(founding: Founding) -> None:
     by_name = {purpose.name: purpose for purpose in founding.purposes}
     if not by_name or len(by_name) != len(founding.purposes):
-        raise ConfigError(
-            "the policies have no purpose, or two of one name", hint="give each purpose one name"
-        )
+        raise ConfigError("the policies have no purpose, or two of one name", hint="give each purpose one name")
     elsewhere = sorted(name for name, purpose in by_name.items() if founding.region not in purpose.regions)
     if elsewhere:
         raise ConfigError(

@@ -44,9 +44,7 @@ def declared_gaps(records: Iterable[tuple[bytes, Gap]]) -> list[StreamGap]:
     the largest is the newest; one of unknown size stays unknown.
     """
     gaps = []
-    for (stream, first, reason), same in groupby(
-        records, key=lambda item: (item[0], item[1].first, item[1].reason)
-    ):
+    for (stream, first, reason), same in groupby(records, key=lambda item: (item[0], item[1].first, item[1].reason)):
         found = [gap for _, gap in same]
         lasts = [gap.last for gap in found if gap.last is not None]
         counts = [gap.count for gap in found if gap.count is not None]

@@ -96,9 +96,7 @@ class Places:
         After a power cut: some folders may be there; without a root document they are no collector.
         """
         if files.exists(self.root):
-            raise StorageError(
-                "the folder already holds a collector", hint="choose another folder, or serve this one"
-            )
+            raise StorageError("the folder already holds a collector", hint="choose another folder, or serve this one")
         for path in (self.folder, self.authority, self.intake, self.opener):
             files.make_folder(path)
 

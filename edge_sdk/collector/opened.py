@@ -193,7 +193,7 @@ class OpenerStore:
 
     def progress(self, source: str) -> int:
         """
-        Return the number of the last body taken from *source*, 0 at first.
+        Return how far *source* has been read, in its own numbers; 0 at first.
         """
         with self._database.read() as connection:
             found = connection.execute("SELECT number FROM progress WHERE source = ?", (source,)).fetchone()
@@ -206,9 +206,7 @@ class OpenerStore:
         After a power cut: at worst some bodies are read twice, which changes nothing.
         """
         with self._database.write() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO progress (source, number) VALUES (?, ?)", (source, number)
-            )
+            connection.execute("INSERT OR REPLACE INTO progress (source, number) VALUES (?, ?)", (source, number))
 
     def rows(self, after: int = 0) -> Iterator[tuple[int, OpenedRow]]:
         """

@@ -24,9 +24,7 @@ ENROL_PATH: Final = "/v1/enrol"
 TIME_PATH: Final = "/v1/time"
 RECIPIENTS_PATH: Final = "/v1/recipients"
 ROOT_PREFIX: Final = "/v1/root/"
-ENROL_BYTES: Final = (
-    16 << 10
-)  # an envelope around 4096 padded bytes and an X-Wing encapsulation takes under 6 KB
+ENROL_BYTES: Final = 16 << 10  # an envelope around 4096 padded bytes and an X-Wing encapsulation takes under 6 KB
 TIME_BYTES: Final = 64  # a request takes 21
 
 NOT_FOUND: Final = Answer(404)
@@ -76,9 +74,7 @@ class Reception:
         authority: who enrols devices, None where it runs elsewhere.
     """
 
-    def __init__(
-        self, store: IntakeStore, *, signers: Signers, limits: Limits, authority: Enrolling | None
-    ) -> None:
+    def __init__(self, store: IntakeStore, *, signers: Signers, limits: Limits, authority: Enrolling | None) -> None:
         self._store = store
         self._signers = signers
         self._limits = limits
@@ -159,9 +155,7 @@ class Reception:
 
     def _time(self, request: Request, now_s: int) -> Answer:
         try:
-            return Answer(
-                200, messages.sign_time(messages.parse_time_request(request.body), now_s, self._signers.time)
-            )
+            return Answer(200, messages.sign_time(messages.parse_time_request(request.body), now_s, self._signers.time))
         except BadInput:
             return Answer(400)
 

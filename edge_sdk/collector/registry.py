@@ -171,9 +171,7 @@ class Registry:
         After a power cut: the code is used and the device enrolled, or neither.
         """
         with self._database.write() as connection:
-            code = connection.execute(
-                "SELECT expires_s, generation FROM codes WHERE digest = ?", (digest,)
-            ).fetchone()
+            code = connection.execute("SELECT expires_s, generation FROM codes WHERE digest = ?", (digest,)).fetchone()
             known = _device(connection, device.generation)
             if code and known and code[1] == device.generation and known.has_keys_of(device):
                 return Redeemed.REPEATED
@@ -181,9 +179,7 @@ class Registry:
                 connection.execute("DELETE FROM wrong_tries WHERE at_s < ?", (now_s - 86_400,))
                 connection.execute("INSERT INTO wrong_tries (at_s) VALUES (?)", (now_s,))
                 return Redeemed.WRONG
-            connection.execute(
-                "UPDATE codes SET generation = ? WHERE digest = ?", (device.generation, digest)
-            )
+            connection.execute("UPDATE codes SET generation = ? WHERE digest = ?", (device.generation, digest))
             _insert_device(connection, device)
             _insert_grants(connection, grants)
         return Redeemed.ENROLLED
@@ -213,14 +209,15 @@ class Registry:
 
     def put_grant(self, grant: GrantRow) -> None:
         """
-        Store *grant* in place of the one its device had for the same purpose, which is ended, not forgotten.
+        Store *grant* in place of the one its device had for the same editions, which is ended, not forgotten.
 
         After a power cut: the old one is in force, or the new one.
         """
         with self._database.write() as connection:
             connection.execute(
-                "UPDATE grants SET ended_s = ? WHERE generation = ? AND purpose = ? AND ended_s IS NULL",
-                (grant.issued_s, grant.generation, grant.purpose),
+                "UPDATE grants SET ended_s = ? "
+                "WHERE generation = ? AND purpose = ? AND digests = ? AND ended_s IS NULL",
+                (grant.issued_s, grant.generation, grant.purpose, b"".join(grant.digests)),
             )
             _insert_grants(connection, [grant])
             connection.execute(_MARK_STALE, (grant.generation,))
@@ -232,15 +229,11 @@ class Registry:
         After a power cut: the old status or the new one.
         """
         with self._database.write() as connection:
-            connection.execute(
-                "UPDATE grants SET status = ?, since_s = ? WHERE id = ?", (status, since_s, grant_id)
-            )
+            connection.execute("UPDATE grants SET status = ?, since_s = ? WHERE id = ?", (status, since_s, grant_id))
             found = connection.execute("SELECT generation FROM grants WHERE id = ?", (grant_id,)).fetchone()
             connection.execute(_MARK_STALE, found)
 
-    def put_statement(
-        self, generation: bytes, bundle: bytes, *, version: int, issued_s: int, expires_s: int
-    ) -> bool:
+    def put_statement(self, generation: bytes, bundle: bytes, *, version: int, issued_s: int, expires_s: int) -> bool:
         """
         Store the newest signed statement of one device.
 

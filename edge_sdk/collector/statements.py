@@ -27,6 +27,7 @@ from edge_sdk.core.policy import Basis, Purpose
 
 Draw = Callable[[int], bytes]
 
+_EDITIONS: Final = 2
 GIVING: Final = frozenset({Status.GIVEN, Status.RENEWED})
 
 
@@ -51,9 +52,7 @@ def new_grant(
         draw: returns random bytes.
     """
     digest, purpose = edition
-    kids = sorted(
-        key.kid for key in recipients if key.operator == purpose.recipient and key.region in purpose.regions
-    )
+    kids = sorted(key.kid for key in recipients if key.operator == purpose.recipient and key.region in purpose.regions)
     return GrantRow(
         id=draw(ID_BYTES),
         generation=generation,
@@ -86,9 +85,7 @@ def first_grants(
     ]
 
 
-def issue(
-    device: Device, grants: Iterable[GrantRow], *, version: int, now_s: int, seed: RoleSeed
-) -> tuple[bytes, int]:
+def issue(device: Device, grants: Iterable[GrantRow], *, version: int, now_s: int, seed: RoleSeed) -> tuple[bytes, int]:
     """
     Return the signed statement of *device* and the Unix second it expires.
 
@@ -108,9 +105,18 @@ def issue(
         nbf_s=now_s,
         exp_s=expires_s,
         account=device.account,
-        grants=tuple(_grant(row) for row in grants if row.ended_s is None),
+        grants=tuple(_grant(row) for row in _listed(grants)),
     )
     return sign_statement(statement, [seed]), expires_s
+
+
+def _listed(grants: Iterable[GrantRow]) -> list[GrantRow]:
+    # The edition before the newest stays listed, so that what was queued under it can still be sent.
+    by_purpose: dict[str, list[GrantRow]] = {}
+    for row in grants:
+        if row.ended_s is None:
+            by_purpose.setdefault(row.purpose, []).append(row)
+    return [row for rows in by_purpose.values() for row in rows[-_EDITIONS:]]
 
 
 def _grant(row: GrantRow) -> Grant:

@@ -40,9 +40,10 @@ _PUT_TAG: Final = """
 INSERT INTO tags (epoch, tag, mac_key, quota_bytes, used_bytes, downlink, downlink_hash)
 VALUES (?, ?, ?, ?, ?, ?, ?)
 """
-_BODIES: Final = (
-    "SELECT number, id, kid, body FROM arrivals WHERE box = ? AND number > ? ORDER BY number LIMIT ?"
-)
+_BODIES: Final = """
+SELECT number, id, kid, body FROM arrivals
+WHERE box = ?1 AND number > ?2 AND (?3 IS NULL OR kid = ?3) ORDER BY number LIMIT ?4
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,5 @@ class IntakeStore:
         """
         with self._database.write() as connection:
             connection.execute("DELETE FROM tags WHERE epoch < ?", (today - 1,))
-            gone = connection.execute(
-                "DELETE FROM arrivals WHERE taken = 1 AND epoch < ?", (today - KEEP_IDS_DAYS,)
-            )
+            gone = connection.execute("DELETE FROM arrivals WHERE taken = 1 AND epoch < ?", (today - KEEP_IDS_DAYS,))
         return gone.rowcount

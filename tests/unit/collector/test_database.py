@@ -43,21 +43,30 @@ def test_the_file_and_its_log_are_private(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
 
 
-def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
-    database = opened(tmp_path / "a.db")
-    with pytest.raises(RuntimeError), database.write() as connection:
+def failing(database: Database) -> None:
+    with database.write() as connection:
         connection.execute("INSERT INTO words VALUES ('lost')")
         raise RuntimeError
+
+
+def insert(database: Database, word: str) -> None:
+    with database.write() as connection:
+        connection.execute("INSERT INTO words VALUES (?)", (word,))
+
+
+def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
+    database = opened(tmp_path / "a.db")
+    with pytest.raises(RuntimeError):
+        failing(database)
     with database.read() as connection:
         assert connection.execute("SELECT * FROM words").fetchall() == []
 
 
 def test_an_sqlite_error_leaves_as_ours_without_the_value(tmp_path: Path) -> None:
     database = opened(tmp_path / "a.db")
-    with database.write() as connection:
-        connection.execute("INSERT INTO words VALUES ('secret')")
-    with pytest.raises(StorageError) as caught, database.write() as connection:
-        connection.execute("INSERT INTO words VALUES ('secret')")
+    insert(database, "secret")
+    with pytest.raises(StorageError) as caught:
+        insert(database, "secret")
     assert "secret" not in str(caught.value)
 
 

@@ -165,9 +165,7 @@ def test_csv_has_a_column_for_each_field_and_quotes_what_must_be() -> None:
 
 def test_a_row_timed_from_the_floor_says_so_until_it_is_put_right() -> None:
     care = purpose(ViewField(field("p")))
-    batch = Batch(
-        STREAM, 0, 0, bytes(32), bytes(32), clock=ClockQuality.FLOOR, boot=bytes(16), tables={0: [(5, 1)]}
-    )
+    batch = Batch(STREAM, 0, 0, bytes(32), bytes(32), clock=ClockQuality.FLOOR, boot=bytes(16), tables={0: [(5, 1)]})
     (row,) = batch_rows(batch, care)
     assert (row.clock, row.at_ms) == ("floor", 5)
     assert (row.moved(100).clock, row.moved(100).at_ms) == ("wall", 105)

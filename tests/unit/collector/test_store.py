@@ -1,0 +1,152 @@
+"""
+The intake's file: kept once, charged once, tables as wholes, nothing of a device in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_sdk.collector.intake import Arrival, Box, Kept, TagRow
+from edge_sdk.collector.store import IntakeStore, TagEntry
+
+DAY = 20_000
+KID = b"k" * 8
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[IntakeStore]:
+    store = IntakeStore(tmp_path / "intake.db")
+    store.publish({DAY: [entry(b"t")]}, oldest_epoch=DAY - 1)
+    yield store
+    store.close()
+
+
+def entry(name: bytes, quota_bytes: int = 100, downlink: bytes = b"sealed") -> TagEntry:
+    return TagEntry(name * 16, b"m" * 32, quota_bytes, downlink, hashlib.sha256(downlink).digest())
+
+
+def row(store: IntakeStore, name: bytes = b"t", epoch: int = DAY) -> TagRow:
+    found = store.tag_row(name * 16, (epoch,))
+    assert found is not None
+    return found
+
+
+def arrival(store: IntakeStore, name: bytes, body: bytes, *, box: Box = Box.BATCHES, day: int = DAY) -> Arrival:
+    return Arrival(box, name * 16, KID, hashlib.sha256(body).digest(), body, day, row(store))
+
+
+def test_the_same_batch_twice_is_stored_once(store: IntakeStore) -> None:
+    assert store.keep(arrival(store, b"1", b"body")) is Kept.STORED
+    assert store.keep(arrival(store, b"1", b"body")) is Kept.DUPLICATE
+    assert [kept.body for kept in store.bodies(Box.BATCHES)] == [b"body"]
+
+
+def test_another_body_under_the_same_id_is_a_conflict_and_changes_nothing(store: IntakeStore) -> None:
+    store.keep(arrival(store, b"1", b"body"))
+    assert store.keep(arrival(store, b"1", b"other")) is Kept.CONFLICT
+    assert [kept.body for kept in store.bodies(Box.BATCHES)] == [b"body"]
+
+
+def test_a_control_message_and_a_batch_may_share_an_id(store: IntakeStore) -> None:
+    store.keep(arrival(store, b"1", b"body"))
+    assert store.keep(arrival(store, b"1", b"word", box=Box.CONTROL)) is Kept.STORED
+
+
+def test_a_tag_stores_up_to_its_quota_and_no_byte_more(store: IntakeStore) -> None:
+    assert store.keep(arrival(store, b"1", bytes(60))) is Kept.STORED
+    assert store.keep(arrival(store, b"2", bytes(41))) is Kept.OVER_QUOTA
+    assert store.keep(arrival(store, b"3", bytes(40))) is Kept.STORED
+
+
+def test_a_repeat_costs_no_quota_and_is_answered_even_when_it_is_used_up(store: IntakeStore) -> None:
+    store.keep(arrival(store, b"1", bytes(100)))
+    assert store.keep(arrival(store, b"1", bytes(100))) is Kept.DUPLICATE
+
+
+def test_a_republished_table_keeps_what_a_tag_has_used(store: IntakeStore) -> None:
+    store.keep(arrival(store, b"1", bytes(60)))
+    store.publish({DAY: [entry(b"t", downlink=b"anew"), entry(b"u")]}, oldest_epoch=DAY - 1)
+    assert row(store).used_bytes == 60
+    assert store.downlink(row(store)) == b"anew"
+
+
+def test_a_tag_that_is_not_in_the_new_table_is_gone(store: IntakeStore) -> None:
+    old = row(store)
+    store.publish({DAY: [entry(b"u")]}, oldest_epoch=DAY - 1)
+    assert store.tag_row(b"t" * 16, (DAY,)) is None
+    assert store.downlink(old) is None
+    assert store.keep(Arrival(Box.BATCHES, b"1" * 16, KID, bytes(32), b"b", DAY, old)) is Kept.OVER_QUOTA
+
+
+def test_a_tag_is_found_only_in_the_epochs_asked_for(store: IntakeStore) -> None:
+    assert store.tag_row(b"t" * 16, (DAY - 1, DAY + 1)) is None
+
+
+def test_an_added_row_is_found_and_the_others_stay(store: IntakeStore) -> None:
+    store.add({DAY: entry(b"v"), DAY + 1: entry(b"w")})
+    assert [row(store, *where).epoch for where in ((b"t", DAY), (b"v", DAY), (b"w", DAY + 1))]
+
+
+def test_old_epochs_go_when_new_ones_are_published(store: IntakeStore) -> None:
+    store.publish({DAY + 2: [entry(b"u")]}, oldest_epoch=DAY + 1)
+    assert store.tag_row(b"t" * 16, (DAY,)) is None
+
+
+def test_bodies_come_in_order_of_arrival_and_by_key(store: IntakeStore) -> None:
+    for name in (b"1", b"2", b"3"):
+        store.keep(arrival(store, name, name))
+    kept = list(store.bodies(Box.BATCHES, kid=KID))
+    assert [body.body for body in kept] == [b"1", b"2", b"3"]
+    assert [body.body for body in store.bodies(Box.BATCHES, after=kept[0].number)] == [b"2", b"3"]
+    assert list(store.bodies(Box.BATCHES, kid=b"o" * 8)) == []
+
+
+def test_more_bodies_than_a_page_all_come(store: IntakeStore) -> None:
+    store.publish({DAY: [entry(b"t", quota_bytes=10_000)]}, oldest_epoch=DAY - 1)
+    for number in range(150):
+        body = number.to_bytes(2)
+        store.keep(Arrival(Box.BATCHES, body * 8, KID, hashlib.sha256(body).digest(), body, DAY, row(store)))
+    assert [body.body for body in store.bodies(Box.BATCHES)] == [n.to_bytes(2) for n in range(150)]
+
+
+def test_a_body_no_opener_took_is_never_pruned(store: IntakeStore) -> None:
+    store.keep(arrival(store, b"1", b"body"))
+    assert store.prune(DAY + 1000) == 0
+    assert len(list(store.bodies(Box.BATCHES))) == 1
+
+
+def test_an_id_is_remembered_for_ninety_days(store: IntakeStore) -> None:
+    store.keep(arrival(store, b"1", b"body"))
+    store.mark_taken(body.number for body in store.bodies(Box.BATCHES))
+    assert store.prune(DAY + 90) == 0
+    assert store.prune(DAY + 91) == 1
+
+
+def test_numbers_are_not_given_twice_even_when_the_last_body_was_pruned(store: IntakeStore) -> None:
+    store.keep(arrival(store, b"1", b"body"))
+    (first,) = store.bodies(Box.BATCHES)
+    store.mark_taken([first.number])
+    store.prune(DAY + 91)
+    store.publish({DAY: [entry(b"t")]}, oldest_epoch=DAY)
+    store.keep(arrival(store, b"2", b"next"))
+    assert [body.body for body in store.bodies(Box.BATCHES, after=first.number)] == [b"next"]
+
+
+def test_a_document_is_replaced_by_name(store: IntakeStore) -> None:
+    store.put_document("recipients", b"one")
+    store.put_document("recipients", b"two")
+    assert (store.document("recipients"), store.document("root/1")) == (b"two", None)
+
+
+def test_a_stored_body_cannot_be_joined_to_the_tag_that_brought_it(store: IntakeStore, tmp_path: Path) -> None:
+    store.keep(arrival(store, b"1", b"body"))
+    store.close()
+    connection = sqlite3.connect(tmp_path / "intake.db")
+    columns = {name for (_, name, *_) in connection.execute("PRAGMA table_info(arrivals)")}
+    connection.close()
+    assert columns == {"number", "box", "id", "kid", "digest", "body", "epoch", "taken"}
