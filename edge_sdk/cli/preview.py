@@ -2,8 +2,8 @@
 ``edge-sdk preview``: what each purpose would get of given readings, or of any, by a policy.
 
 Readings come on standard input as JSON Lines, ``{"kind": ..., "at_ms": ..., "fields": {...}}``, and go
-through the same entry as on a device, as if every purpose had its grant. Nothing is stored or sent; there is no
-configuration. Pseudonyms are made with keys drawn for this one run.
+through the same entry as on a device, as if every purpose had its grant. Nothing is stored or sent; there is
+no configuration. Pseudonyms are made with keys drawn for this one run.
 """
 
 from __future__ import annotations
