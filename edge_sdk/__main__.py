@@ -1,5 +1,5 @@
 """
-``python -m edge_sdk`` is ``edge-sdk``.
+Run the command line as ``python -m edge_sdk``; owns nothing, the commands are in ``edge_sdk.cli``.
 """
 
 import sys

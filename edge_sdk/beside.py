@@ -7,8 +7,6 @@ last flush) is not in it.
 
 from __future__ import annotations
 
-import secrets
-
 from edge_sdk.binding import stored_counts
 from edge_sdk.clock import Clock, Now
 from edge_sdk.config import Config
@@ -19,7 +17,7 @@ from edge_sdk.opening import suite_of
 from edge_sdk.outbox import Outbox
 from edge_sdk.policy_file import load_policy
 from edge_sdk.status import PurposeStatus, Status, clock_word, purpose_status
-from edge_sdk.streams import Record, open_record
+from edge_sdk.stream_record import Record, open_record
 from edge_sdk.vault import FileKeyStore, Lane, Vault, read_lane
 
 
@@ -31,7 +29,7 @@ def status_beside(config: Config) -> Status:
         VaultUnavailable: when the site is not enrolled.
         LifecycleRefused: when it was never started.
     """
-    vault = Vault.open(config.folder, FileKeyStore(config.folder), draw=secrets.token_bytes, finish=False)
+    vault = Vault.open(config.folder, FileKeyStore(config.folder), draw=_no_draw, finish=False)
     consent = ConsentState(read_lane(config.folder), vault, alg=suite_of(config), write=_no_write)
     if not consent.held.policies:
         raise LifecycleRefused("this site was enrolled but never started", hint="open it once with Gateway or replay")
@@ -86,3 +84,7 @@ def _records(outbox: Outbox, vault: Vault) -> dict[int, Record]:
 
 def _no_write(_: Lane) -> None:
     raise RuntimeError("a reader beside a gateway writes nothing")
+
+
+def _no_draw(_: int) -> bytes:
+    raise RuntimeError("a reader beside a gateway draws nothing")

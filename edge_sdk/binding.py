@@ -24,7 +24,8 @@ from edge_sdk.core.pseudonym import Pseudonyms, period_of
 from edge_sdk.errors import BadInput, Refused
 from edge_sdk.events import Event, tell
 from edge_sdk.recording import Recording
-from edge_sdk.streams import Rooms, Stream, new_stream, open_record
+from edge_sdk.stream_record import open_record
+from edge_sdk.streams import Rooms, Stream, new_stream
 
 _RATCHET_LIMIT = 1000  # periods passed at once; a device away longer starts from a fresh key
 Wanted = tuple[bytes, bytes, int]  # grant id, purpose digest, pseudonym period

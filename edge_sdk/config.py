@@ -12,7 +12,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -23,7 +23,7 @@ from edge_sdk.errors import ConfigError, StorageError
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _LIMIT = 1 << 16
-_SIZES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_SIZES: Final = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _SIZE = re.compile(r"([1-9][0-9]{0,6}) ?(KB|MB|GB|KiB|MiB|GiB)")
 
 
@@ -161,7 +161,7 @@ class _Site(_Table):
     outbox: _OutboxTable = _OutboxTable()
 
 
-_MODELS: dict[str, type[_Table]] = {
+_MODELS: Final[dict[str, type[_Table]]] = {
     "site": _SiteTable,
     "collector": _CollectorTable,
     "batch": _BatchTable,

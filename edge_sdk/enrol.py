@@ -8,7 +8,6 @@ repeats its answer. There is no device-wide key: the next owner's generation sha
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 
 from edge_sdk import files
@@ -34,7 +33,7 @@ from edge_sdk.core.keys import (
 from edge_sdk.core.messages import EnrolRequest, seal_enrol
 from edge_sdk.core.seal import hpke_key_pair
 from edge_sdk.errors import ConfigError, Refused, UplinkError
-from edge_sdk.opening import suite_of
+from edge_sdk.opening import draw, suite_of
 from edge_sdk.transport import Request, Transport
 from edge_sdk.vault import FileKeyStore, Generation, Keyring, Lane, Vault, read_lane, write_lane
 
@@ -101,20 +100,20 @@ def _generation(config: Config, root_bundle: bytes) -> tuple[Vault, Lane]:
     """
     store = FileKeyStore(config.folder)
     if files.exists(config.folder / "vault.bin"):
-        vault, lane = Vault.open(config.folder, store, draw=secrets.token_bytes), read_lane(config.folder)
+        vault, lane = Vault.open(config.folder, store, draw=draw), read_lane(config.folder)
         if vault.read_state():
             raise ConfigError("this site is enrolled already", hint="wipe it first, or use another folder")
         return vault, lane
     generation = Generation(
-        id=secrets.token_bytes(claims.ID_BYTES),
-        signing=GenerationSigningSeed(secrets.token_bytes(SECRET_BYTES)),
-        hpke=GenerationHpkeSeed(secrets.token_bytes(SECRET_BYTES)),
+        id=draw(claims.ID_BYTES),
+        signing=GenerationSigningSeed(draw(SECRET_BYTES)),
+        hpke=GenerationHpkeSeed(draw(SECRET_BYTES)),
         hpke_alg=suite_of(config),
-        streams=StreamSecret(secrets.token_bytes(SECRET_BYTES)),
+        streams=StreamSecret(draw(SECRET_BYTES)),
     )
-    ring = Keyring(generation, StateKey(secrets.token_bytes(SECRET_BYTES)), LedgerKey(secrets.token_bytes(SECRET_BYTES)))
-    lane = Lane(RoutingSecret(secrets.token_bytes(SECRET_BYTES)), config.address, root_bundle)
-    return Vault.create(config.folder, store, ring, lane, draw=secrets.token_bytes), lane
+    ring = Keyring(generation, StateKey(draw(SECRET_BYTES)), LedgerKey(draw(SECRET_BYTES)))
+    lane = Lane(RoutingSecret(draw(SECRET_BYTES)), config.address, root_bundle)
+    return Vault.create(config.folder, store, ring, lane, draw=draw), lane
 
 
 def _request(vault: Vault, lane: Lane, root: Root, code: str) -> bytes:
@@ -134,6 +133,6 @@ def _request(vault: Vault, lane: Lane, root: Root, code: str) -> bytes:
         seed=generation.signing,
         recipient=root.enrolment,
         content_alg=claims.ALG_A256GCM,
-        cek=secrets.token_bytes(SECRET_BYTES),
-        iv=secrets.token_bytes(NONCE_BYTES),
+        cek=draw(SECRET_BYTES),
+        iv=draw(NONCE_BYTES),
     )

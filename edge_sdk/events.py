@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 from enum import StrEnum
+from typing import Final
 
-_LEVELS = {"started": logging.INFO, "stopped": logging.INFO, "collecting": logging.INFO, "acked": logging.DEBUG}
+_LEVELS: Final = {"started": logging.INFO, "stopped": logging.INFO, "collecting": logging.INFO, "acked": logging.DEBUG}
 
 
 class Event(StrEnum):

@@ -15,6 +15,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from edge_sdk.errors import StorageError
 
@@ -31,7 +32,7 @@ def _told(path: Path, verb: str) -> Iterator[None]:
         raise StorageError(f"cannot {verb} {path.name}: {name}", hint=_HINTS.get(name, "")) from error
 
 
-_HINTS = {
+_HINTS: Final = {
     "ENOSPC": "free space on the file system, or lower [outbox] quota",
     "EROFS": "the file system is mounted read-only: check the medium",
     "EACCES": "run as the user that owns the state folder",

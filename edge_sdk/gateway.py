@@ -9,7 +9,6 @@ of its own (``with``) or in the caller's event loop (``async with`` and ``await 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -64,7 +63,7 @@ class Gateway:
         """
         Seal and send everything now; return how many batches are left after at most *timeout_s* seconds.
         """
-        return self._running.drain(timeout_s, time.sleep)
+        return self._running.drain(timeout_s)
 
     def status(self) -> Status:
         """

@@ -126,7 +126,7 @@ def _pin(pin: str) -> bytes:
     except binascii.Error:
         decoded = b""
     if len(decoded) != _PIN_BYTES:
-        raise ConfigError("a pin is no base64 of a SHA-256", hint="write pins as openssl prints them with -binary | base64")
+        raise ConfigError("a pin is no base64 of a SHA-256", hint="write what 'openssl dgst -sha256 -binary | base64' says")
     return decoded
 
 

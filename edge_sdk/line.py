@@ -83,7 +83,7 @@ class Line:
             return TICK_MS
         try:
             self._advance(now, flush=asked or now.mono_ms >= self._flush_at_ms, close=close)
-        except StorageError as error:
+        except StorageError:
             self._retry_at_ms = now.mono_ms + RETRY_MS
             self.recording.counts["storage_errors"] += 1
             tell(Event.STORAGE_ERROR)

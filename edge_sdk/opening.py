@@ -7,10 +7,10 @@ state folder first and lets go of it last.
 
 from __future__ import annotations
 
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from edge_sdk import files
 from edge_sdk.binding import Binding
@@ -32,7 +32,7 @@ from edge_sdk.uplink import Uplink
 from edge_sdk.vault import FileKeyStore, Vault, read_lane, write_lane
 from edge_sdk.writer import Writer
 
-SUITES = {"hpke-9-ke": claims.ALG_HPKE_X_WING, "hpke-4-ke": claims.ALG_HPKE_X25519}
+SUITES: Final = {"hpke-9-ke": claims.ALG_HPKE_X_WING, "hpke-4-ke": claims.ALG_HPKE_X25519}
 
 
 @dataclass(slots=True)
@@ -69,14 +69,14 @@ def open_site(config: Config) -> tuple[Site, Writer]:
     files.make_folder(folder)
     lock = files.FolderLock(folder)
     try:
-        vault = Vault.open(folder, FileKeyStore(folder), draw=secrets.token_bytes)
+        vault = Vault.open(folder, FileKeyStore(folder), draw=draw)
         lane = read_lane(folder)
         consent = ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(folder, held))
         clock = Clock(max(consent.held.floor_ms, consent.signed_ms()))
         writer = Writer(clock)
         recording = Recording(room=config.limits.memory_rows, wake_after=config.limits.max_rows, wake=writer.wake)
         policies = _policies(config, consent)
-        rooms = Rooms(vault, Outbox(folder), KeyPage(folder), secrets.token_bytes, content_alg_of(config))
+        rooms = Rooms(vault, Outbox(folder), KeyPage(folder), draw, content_alg_of(config))
         binding = Binding(
             policies, rooms, consent=consent, recording=recording, routing=lane.routing, limits=config.limits
         )
@@ -88,6 +88,13 @@ def open_site(config: Config) -> tuple[Site, Writer]:
         lock.close()
         raise
     return Site(config, clock, line, uplink, lock), writer
+
+
+def draw(count: int) -> bytes:
+    """
+    Return *count* random bytes from the operating system.
+    """
+    return secrets.token_bytes(count)
 
 
 def chance() -> float:
@@ -129,7 +136,7 @@ def _policies(config: Config, consent: ConsentState) -> list[Policy]:
     known = [load_policy(text, where="a policy in force before") for text in consent.held.policies]
     try:
         text = policy_text(config.policy)
-        policy = load_policy(text, where=os.path.basename(config.policy))
+        policy = load_policy(text, where=Path(config.policy).name)
     except ConfigError:
         if not known:
             raise

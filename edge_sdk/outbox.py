@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from edge_sdk import files
 from edge_sdk.errors import StorageError
@@ -31,13 +31,14 @@ CREATE TABLE pending(
 CREATE TABLE partial(stream INTEGER PRIMARY KEY, batch INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE TABLE sealed(
     id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-    told INTEGER NOT NULL, kept_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, batch_id BLOB NOT NULL, body BLOB NOT NULL);
+    told INTEGER NOT NULL, kept_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, batch_id BLOB NOT NULL,
+    body BLOB NOT NULL);
 CREATE TABLE aside(
     id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
     reason TEXT NOT NULL, bytes INTEGER NOT NULL, batch_id BLOB NOT NULL, body BLOB NOT NULL);
 CREATE TABLE site(key TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
-_HELD_COLUMNS = "id, stream, first, last, told, kept_ms, bytes, batch_id"
+_ORDER: Final = "SELECT id, stream, first, last, told, kept_ms, bytes, batch_id FROM sealed ORDER BY id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +309,7 @@ class Outbox:
         """
         self.queues: dict[int, dict[int, Held]] = {}
         self.sealed_bytes = 0
-        for row in self._rows(f"SELECT {_HELD_COLUMNS} FROM sealed ORDER BY id"):
+        for row in self._rows(_ORDER):
             self._enqueue(Held(*row))
         newest = self._number("SELECT MAX(id) FROM sealed"), self._number("SELECT MAX(id) FROM aside")
         self._next_sealed = 1 + max(newest)

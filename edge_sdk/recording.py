@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from edge_sdk.core.batch import Reason
 from edge_sdk.core.compile import Minimiser, Outlet, Tally, compile_kind, forget_sources
@@ -20,7 +20,7 @@ from edge_sdk.core.policy import Policy
 from edge_sdk.core.reading import AHEAD_MS, EARLIEST_MS
 from edge_sdk.errors import BadInput
 
-_TALLY_REASONS = {"invalid_readings": Reason.INVALID, "too_many_sources": Reason.INVALID}
+_TALLY_REASONS: Final = {"invalid_readings": Reason.INVALID, "too_many_sources": Reason.INVALID}
 
 
 class Recording:

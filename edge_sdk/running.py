@@ -42,6 +42,7 @@ class Running:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Event | None = None
         self._closed = False
+        self._pause = threading.Event()
         self._writer.start(self.site.line)
         tell(Event.STARTED)
 
@@ -89,7 +90,7 @@ class Running:
             self._stopped = None
             await self._transport.close()
 
-    def drain(self, timeout_s: float, pause: Callable[[float], object]) -> int:
+    def drain(self, timeout_s: float) -> int:
         """
         Seal what is open, send at once, and return how many batches are still queued when done or out of time.
         """
@@ -100,7 +101,7 @@ class Running:
             left = self.on_writer(lambda _: sum(map(len, self.site.line.rooms.outbox.queues.values())))
             if not left or mono_ms() >= ends_ms:
                 return left
-            pause(_LOOK_MS / 1000)
+            self._pause.wait(_LOOK_MS / 1000)
 
     def stop(self) -> None:
         """

@@ -17,7 +17,7 @@ from edge_sdk.core.consent import Decision
 from edge_sdk.core.policy import Purpose
 from edge_sdk.opening import Site
 from edge_sdk.outbox import Outbox
-from edge_sdk.streams import Record
+from edge_sdk.stream_record import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
+from itertools import pairwise
 
 from edge_sdk.core import cbor
 from edge_sdk.core.batch import Batch, ClockQuality, Gap, Reason, encode_batch, merge_gaps
@@ -24,16 +24,14 @@ from edge_sdk.core.documents import RecipientKey
 from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, BatchKey, source_tag_key, stream_seed, unwrap, wrap
 from edge_sdk.core.policy import Purpose, purpose_digest
 from edge_sdk.core.seal import seal_batch
-from edge_sdk.core.shape import Fields, array, boolean, list_of, octets, optional, text, uint
 from edge_sdk.core.table import Row, decode_tables, encode_tables
 from edge_sdk.errors import BadInput
 from edge_sdk.keypage import KeyPage
 from edge_sdk.outbox import Held, Outbox
+from edge_sdk.stream_record import ID_BYTES, Record, copy_of, seal_record
 from edge_sdk.vault import Draw, PurposeEntry, Vault
 
-ID_BYTES = 16
 _TAG_BYTES = 16
-_RECORD_LIMIT = 1 << 16
 _BODY_LIMIT = 8 << 20
 
 
@@ -48,24 +46,6 @@ class Rooms:
     page: KeyPage
     draw: Draw
     content_alg: int
-
-
-@dataclass(slots=True)
-class Record:
-    """
-    What is stored of a stream. ``gaps`` carry a number each, so that a receipt clears those its batch told.
-    """
-
-    stream_id: bytes
-    purpose: str
-    grant_id: bytes
-    period: int
-    digest: bytes
-    batch: int = 0
-    next_seq: int = 0
-    gap_number: int = 0
-    gaps: list[tuple[int, Gap]] = field(default_factory=list)
-    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +145,7 @@ class Stream:
         """
         Write the record; inside a transaction.
         """
-        rooms.outbox.put_stream(self.row, _seal_record(self.entry, self.record, rooms.draw))
+        rooms.outbox.put_stream(self.row, seal_record(self.entry, self.record, rooms.draw))
 
     def journal(self, rooms: Rooms, *, grant: CollectGrant) -> None:
         """
@@ -173,7 +153,8 @@ class Stream:
 
         The key must be on the page first: :meth:`prepare`.
         """
-        assert self._key is not None and self.purpose is not None
+        assert self._key is not None
+        assert self.purpose is not None
         fresh = {at: rows[self.journalled.get(at, 0) :] for at, rows in self.rows.items()}
         count = sum(map(len, fresh.values()))
         if count:
@@ -210,7 +191,7 @@ class Stream:
         edges = [len(flat) * part // parts for part in range(parts + 1)]
         held = [
             self._seal_part(rooms, flat[start:end], grant=grant, recipient=recipient, about=about)
-            for start, end in zip(edges, edges[1:], strict=False)
+            for start, end in pairwise(edges)
         ]
         self.rows, self.journalled = {}, {}
         rooms.outbox.drop_pending(self.row)
@@ -312,14 +293,22 @@ class Stream:
     def _journal_windows(self, rooms: Rooms) -> None:
         tag_of = self.source_tagger()
         snapshots: list[cbor.Value] = [
-            [at, outlet.windows.snapshot(tag_of)] for at, outlet in enumerate(self.outlets) if outlet.windows is not None
+            [at, outlet.windows.snapshot(tag_of)]
+            for at, outlet in enumerate(self.outlets)
+            if outlet.windows is not None
         ]
         if snapshots:
             body = self._wrap(cbor.encode(snapshots), "partial", rooms)
             rooms.outbox.put_partial(self.row, self.record.batch, body)
 
     def _seal_part(
-        self, rooms: Rooms, part: Sequence[tuple[int, Row]], *, grant: CollectGrant, recipient: RecipientKey, about: SealTimes
+        self,
+        rooms: Rooms,
+        part: Sequence[tuple[int, Row]],
+        *,
+        grant: CollectGrant,
+        recipient: RecipientKey,
+        about: SealTimes,
     ) -> Held:
         assert self.purpose is not None
         record = self.record
@@ -370,48 +359,8 @@ def new_stream(rooms: Rooms, entry: PurposeEntry, purpose: Purpose, period: int)
     Store and return a new stream; inside a transaction.
     """
     record = Record(rooms.draw(ID_BYTES), purpose.name, entry.grant_id, period, purpose_digest(purpose))
-    row = rooms.outbox.add_stream(entry.ref, _seal_record(entry, record, rooms.draw))
+    row = rooms.outbox.add_stream(entry.ref, seal_record(entry, record, rooms.draw))
     return Stream(row, entry, record, purpose)
-
-
-def open_record(entry: PurposeEntry, sealed: bytes) -> Record:
-    """
-    Return a stored stream record.
-
-    Raises:
-        BadInput: when it is damaged.
-    """
-    fields = Fields(cbor.decode(unwrap(entry.key, sealed, entry.ref), _RECORD_LIMIT, "stream"), "stream")
-    gap = array(uint(), uint(), optional(uint()), optional(uint()), uint(max(Reason)))
-    return Record(
-        stream_id=fields.take(0, "id", octets(ID_BYTES)),
-        purpose=fields.take(1, "purpose", text(64)),
-        grant_id=fields.take(2, "grant", octets(ID_BYTES)),
-        period=fields.take(3, "period", uint()),
-        batch=fields.take(4, "batch", uint()),
-        next_seq=fields.take(5, "next", uint()),
-        gap_number=fields.take(6, "gap number", uint()),
-        gaps=[(n, Gap(a, b, c, Reason(r))) for n, a, b, c, r in fields.take(7, "gaps", list_of(gap, 1024))],
-        ended=fields.take(8, "ended", boolean),
-        digest=fields.take(9, "digest", octets(32)),
-    )
-
-
-def _seal_record(entry: PurposeEntry, record: Record, draw: Draw) -> bytes:
-    gaps: list[Any] = [[number, gap.first, gap.last, gap.count, int(gap.reason)] for number, gap in record.gaps]
-    value: cbor.Value = {
-        0: record.stream_id,
-        1: record.purpose,
-        2: record.grant_id,
-        3: record.period,
-        4: record.batch,
-        5: record.next_seq,
-        6: record.gap_number,
-        7: gaps,
-        8: record.ended,
-        9: record.digest,
-    }
-    return wrap(entry.key, draw(NONCE_BYTES), cbor.encode(value), entry.ref)
 
 
 def unseal_body(entry: PurposeEntry, held: Held, body: bytes) -> bytes:
@@ -422,10 +371,3 @@ def unseal_body(entry: PurposeEntry, held: Held, body: bytes) -> bytes:
         Tampered: the stored bytes are damaged.
     """
     return unwrap(entry.key, body, held.batch_id)
-
-
-def copy_of(record: Record) -> Record:
-    """
-    Return a copy to go back to when a transaction does not become durable.
-    """
-    return replace(record, gaps=list(record.gaps))

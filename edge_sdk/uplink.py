@@ -10,27 +10,26 @@ Sends nothing itself; :func:`drive` hands requests to a transport.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from edge_sdk.clock import Clock, Now
 from edge_sdk.consent_state import ConsentState
-from edge_sdk.core.consent import SendGrant
 from edge_sdk.core.keys import RoutingSecret, authorization, epoch_of, route
 from edge_sdk.core.receipt import Kind, Outcome, judge
 from edge_sdk.core.retry import delay_s, retry_after_s
 from edge_sdk.errors import EdgeError, UplinkError
 from edge_sdk.events import Event, tell
 from edge_sdk.queueing import Parcel
-from edge_sdk.streams import Stream
 from edge_sdk.transport import Request, Response, Transport
 
 IDLE_MS = 1_000  # looks for something to send once a second, at most
 PATIENCE = 3  # batches answered badly in a row before the collector as a whole is given time
-_CONTENT = {"Content-Type": "application/cose"}
+_CONTENT: Final = {"Content-Type": "application/cose"}
 
 T = TypeVar("T")
 
@@ -249,7 +248,5 @@ def _settler(uplink: Uplink, trip: Trip, response: Response | None) -> Callable[
 
 
 async def _pause(wait_ms: int, stopped: asyncio.Event) -> None:
-    try:
+    with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stopped.wait(), wait_ms / 1000)
-    except TimeoutError:
-        pass

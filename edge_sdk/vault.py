@@ -280,7 +280,7 @@ class Vault:
         try:
             return unwrap(self.ring.state, files.read(path, _STATE_LIMIT), _STATE_AAD)
         except Tampered as error:
-            raise StorageError("state.bin is damaged", hint="fetch the statement again: 'edge-sdk init --again'") from error
+            raise StorageError("state.bin is damaged", hint="wipe this site and enrol it anew") from error
 
     def write_state(self, content: bytes) -> None:
         """
@@ -318,7 +318,8 @@ def read_lane(folder: Path) -> Lane:
     Return the lane set.
     """
     try:
-        fields = Fields(cbor.decode(files.read(folder / "lane.bin", _STATE_LIMIT), _STATE_LIMIT, "lane set"), "lane set")
+        stored = files.read(folder / "lane.bin", _STATE_LIMIT)
+        fields = Fields(cbor.decode(stored, _STATE_LIMIT, "lane set"), "lane set")
     except Malformed as error:
         raise VaultUnavailable("lane.bin is damaged", hint="enrol the site anew") from error
     return Lane(
@@ -352,7 +353,7 @@ def _encode_ring(ring: Keyring) -> bytes:
 def _decode_ring(encoded: bytes) -> Keyring:
     fields = Fields(cbor.decode(encoded, _VAULT_LIMIT, "vault"), "vault")
     if fields.take(0, "format", uint()) != FORMAT:
-        raise StorageError("vault.bin has a format this release does not read", hint="install the release that wrote it")
+        raise StorageError("vault.bin has a format this release does not read", hint="install its release")
     secret = octets(SECRET_BYTES)
     generation = fields.take(1, "generation", array(octets(16), secret, secret, uint(), secret))
     purposes = fields.take(4, "purposes", list_of(array(octets(_REF_BYTES), text(64), octets(16), secret), MAX_KEYS))

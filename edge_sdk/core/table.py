@@ -185,7 +185,7 @@ def _decode_words(column: Any, count: int, *, missing: bool) -> tuple[list[Any],
     if not all(isinstance(word, str | bytes) for word in column[0]):
         raise Malformed("text column: a word is no text")
     places = unpack(_bytes(column[1]), [0] * count, 1)
-    if places and not (0 <= min(places) and max(places) < len(words)):
+    if places and not (min(places) >= 0 and max(places) < len(words)):
         raise Malformed("text column: place without a word")
     return words, places
 

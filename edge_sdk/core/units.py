@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import Final
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
@@ -18,7 +19,7 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 EPOCH_S = 86_400  # an epoch of tags and uploads is one UTC day
 
-_UNIT_MS = {"ms": 1, "s": SECOND_MS, "min": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
+_UNIT_MS: Final = {"ms": 1, "s": SECOND_MS, "min": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 _DURATION = re.compile(r"([1-9][0-9]{0,11})(ms|s|min|h|d)")
 _EXPONENT_LIMIT = 12  # 10**-12 .. 10**12 covers pico to tera; scaled values stay inside 63 bits
 _BINARY64_INTEGER = 1 << 53  # above this a float no longer holds every integer

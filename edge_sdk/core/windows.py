@@ -13,14 +13,14 @@ State of an open window is a plain list, because compiled code adds to it:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from edge_sdk.core.policy import View, ViewField, Window
 from edge_sdk.core.table import Row
 from edge_sdk.core.transforms import shape_mean, shape_number
 
 START, END, COUNT, PARTIAL, OPENED, SOURCE, SLOTS = range(7)
-_EMPTY: dict[Window, tuple[Any, ...]] = {
+_EMPTY: Final[dict[Window, tuple[Any, ...]]] = {
     Window.MEAN: (0, 0),
     Window.SUM: (0, 0),
     Window.COUNT: (0,),
@@ -184,7 +184,7 @@ class WindowSet:
         for tag, closed_until, carry, kept in entries:
             trail = _Trail()
             trail.closed_until = closed_until
-            trail.carry = {at: value for at, value in carry}
+            trail.carry = dict(carry)
             panes = [[*pane[:OPENED], mono_ms, *pane[OPENED:]] for pane in kept]
             for pane in panes:
                 pane[PARTIAL] = 1

@@ -17,40 +17,42 @@ MAX_GATEWAY_LINES: Final = 100  # the public object: the whole line on one scree
 
 # --- who may import whom. A room is the first name below the package; `core`, `collector`, `cli` hold more.
 GROUND: Final = frozenset({"core", "errors"})
-FLOOR: Final = GROUND | {"files", "clock", "events"}
+FLOOR: Final = GROUND | {"files", "clock", "events", "transport"}
 SIBLINGS: Final = frozenset(
-    {
-        "recording",
-        "vault",
-        "keypage",
-        "outbox",
-        "uplink",
-        "ledger",
-        "wipe",
-        "config",
-        "policy_file",
-        "sources",
-        "profiles",
-    }
+    {"recording", "vault", "keypage", "outbox", "ledger", "wipe", "config", "policy_file", "sources", "profiles"}
 )
-MIDDLE: Final = frozenset({"streams", "consent_state", "queueing"})
+# What needs several of them: a stream with its rows and keys, what was accepted, requests to a configured address.
+MIDDLE: Final = frozenset({"stream_record", "streams", "consent_state", "http_transport"})
+# What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
+UPPER: Final = frozenset({"queueing", "binding", "uplink"})
+SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
+BUILT: Final = SHELL | {"line", "writer", "opening"}
+PUBLIC: Final = BUILT | {"status", "enrol", "beside", "running", "gateway"}
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "core": GROUND,
     "files": GROUND,
     "clock": GROUND,
     "events": GROUND,
+    "transport": GROUND,
     **dict.fromkeys(SIBLINGS, FLOOR),
-    # What needs several of them: a stream with its rows and keys, what was accepted, the care of the queue.
-    "streams": FLOOR | SIBLINGS,
-    "consent_state": FLOOR | SIBLINGS,
+    **dict.fromkeys(MIDDLE, FLOOR | SIBLINGS),
+    "streams": FLOOR | SIBLINGS | {"stream_record"},
     "queueing": FLOOR | SIBLINGS | {"streams"},
-    "line": FLOOR | SIBLINGS | MIDDLE,
-    "gateway": FLOOR | SIBLINGS | MIDDLE | {"line"},
+    "binding": FLOOR | SIBLINGS | {"stream_record", "streams", "consent_state"},
+    "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing"},
+    "line": SHELL,
+    "writer": SHELL | {"line"},
+    "opening": SHELL | {"line", "writer"},
+    "status": BUILT,
+    "enrol": BUILT,
+    "beside": BUILT | {"status"},
+    "running": BUILT,
+    "gateway": BUILT | {"running", "status"},
     "collector": GROUND | {"files", "collector"},
-    "agent": FLOOR | SIBLINGS | MIDDLE | {"line", "gateway"},
-    "": FLOOR | SIBLINGS | MIDDLE | {"line", "gateway"},  # edge_sdk/__init__.py
-    "cli": FLOOR | SIBLINGS | MIDDLE | {"", "line", "gateway", "agent", "collector", "cli"},
+    "agent": PUBLIC,
+    "": PUBLIC,  # edge_sdk/__init__.py
+    "cli": PUBLIC | {"", "agent", "collector", "cli"},
     "__main__": frozenset({"cli"}),
 }
 
@@ -96,8 +98,10 @@ WORLD: Final = frozenset(
 FILE_ROOMS: Final = frozenset({"files"})
 TIME_ROOMS: Final = frozenset({"clock"})
 # Entropy is drawn where objects are built and handed in from there. (HPKE draws its own inside cryptography.)
-ENTROPY_ROOMS: Final = frozenset({"gateway", "line", "cli", "collector"})
-ASYNC_ROOMS: Final = frozenset({"uplink", "line", "gateway", "agent", "sources", "cli", "collector"})
+ENTROPY_ROOMS: Final = frozenset({"opening", "cli", "collector"})
+ASYNC_ROOMS: Final = frozenset(
+    {"transport", "http_transport", "uplink", "enrol", "running", "gateway", "agent", "sources", "cli", "collector"}
+)
 PRINT_ROOMS: Final = frozenset({"cli"})
 EXEC_ROOMS: Final = frozenset({"core.compile"})
 

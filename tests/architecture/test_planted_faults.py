@@ -100,7 +100,7 @@ CLEAN: list[tuple[str, str]] = [
     ("core.compile", "def build(text):\n    exec(text, {})\n"),
     ("uplink", "from typing import Protocol\n\n\nclass T(Protocol): ...\n\n\nclass U(T): ...\n"),
     ("uplink", "async def send(transport, body):\n    return await transport.post(body)\n"),
-    ("gateway", "import secrets\n\n\ndef draw():\n    return secrets.token_bytes(16)\n"),
+    ("opening", "import secrets\n\n\ndef draw():\n    return secrets.token_bytes(16)\n"),
     ("outbox", "def f():\n    '''Do.\n" + "    x\n" * 50 + "    '''\n" + "    x = 1\n" * 40),
 ]
 

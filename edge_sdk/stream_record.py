@@ -1,0 +1,88 @@
+"""
+What is stored of a stream: its name, its counters and the gaps it still has to tell.
+
+The record lies in the outbox under the purpose key; ``ref``, the name of that key, is bound to it. Values and their
+codec only: when a record is written, and with what, is ``streams``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from edge_sdk.core import cbor
+from edge_sdk.core.batch import Gap, Reason
+from edge_sdk.core.keys import NONCE_BYTES, unwrap, wrap
+from edge_sdk.core.shape import Fields, array, boolean, list_of, octets, optional, text, uint
+from edge_sdk.vault import Draw, PurposeEntry
+
+ID_BYTES: Final = 16
+_RECORD_LIMIT: Final = 1 << 16
+
+
+@dataclass(slots=True)
+class Record:
+    """
+    What is stored of a stream. ``gaps`` carry a number each, so that a receipt clears those its batch told.
+    """
+
+    stream_id: bytes
+    purpose: str
+    grant_id: bytes
+    period: int
+    digest: bytes
+    batch: int = 0
+    next_seq: int = 0
+    gap_number: int = 0
+    gaps: list[tuple[int, Gap]] = field(default_factory=list)
+    ended: bool = False
+
+
+def open_record(entry: PurposeEntry, sealed: bytes) -> Record:
+    """
+    Return a stored stream record.
+
+    Raises:
+        BadInput: when it is damaged.
+    """
+    fields = Fields(cbor.decode(unwrap(entry.key, sealed, entry.ref), _RECORD_LIMIT, "stream"), "stream")
+    gap = array(uint(), uint(), optional(uint()), optional(uint()), uint(max(Reason)))
+    return Record(
+        stream_id=fields.take(0, "id", octets(ID_BYTES)),
+        purpose=fields.take(1, "purpose", text(64)),
+        grant_id=fields.take(2, "grant", octets(ID_BYTES)),
+        period=fields.take(3, "period", uint()),
+        batch=fields.take(4, "batch", uint()),
+        next_seq=fields.take(5, "next", uint()),
+        gap_number=fields.take(6, "gap number", uint()),
+        gaps=[(n, Gap(a, b, c, Reason(r))) for n, a, b, c, r in fields.take(7, "gaps", list_of(gap, 1024))],
+        ended=fields.take(8, "ended", boolean),
+        digest=fields.take(9, "digest", octets(32)),
+    )
+
+
+def seal_record(entry: PurposeEntry, record: Record, draw: Draw) -> bytes:
+    """
+    Return *record* under the purpose key of *entry*.
+    """
+    gaps: list[Any] = [[number, gap.first, gap.last, gap.count, int(gap.reason)] for number, gap in record.gaps]
+    value: cbor.Value = {
+        0: record.stream_id,
+        1: record.purpose,
+        2: record.grant_id,
+        3: record.period,
+        4: record.batch,
+        5: record.next_seq,
+        6: record.gap_number,
+        7: gaps,
+        8: record.ended,
+        9: record.digest,
+    }
+    return wrap(entry.key, draw(NONCE_BYTES), cbor.encode(value), entry.ref)
+
+
+def copy_of(record: Record) -> Record:
+    """
+    Return a copy to go back to when a transaction does not become durable.
+    """
+    return replace(record, gaps=list(record.gaps))
