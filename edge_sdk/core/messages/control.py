@@ -12,7 +12,7 @@ Does not: deliver, or look up the generation's key (the authority, between ``pee
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 from edge_sdk.core import cbor, claims, labels
 from edge_sdk.core.cose import Sign1, key_id, parse1, public_key_of, sign1, verify1
@@ -189,6 +189,8 @@ def _body_value(body: Body) -> tuple[int, cbor.Value]:
         case EndedStream():
             counts = (body.rows, body.receipted, body.destroyed)
             return _ENDED_STREAM, [body.stream, body.purpose, body.grant, *counts]
+        case _:
+            assert_never(body)
 
 
 def _decode(payload: bytes) -> Control:

@@ -58,9 +58,7 @@ class _Nameless:
         return NO_KID
 
 
-def seal_downlink(
-    downlink: Downlink, *, recipient: HpkePublic, content_alg: int, cek: bytes, iv: bytes
-) -> bytes:
+def seal_downlink(downlink: Downlink, *, recipient: HpkePublic, content_alg: int, cek: bytes, iv: bytes) -> bytes:
     """
     Return *downlink* sealed to the HPKE key of a generation.
 

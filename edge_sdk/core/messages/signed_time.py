@@ -48,11 +48,14 @@ def parse_time_request(data: bytes) -> bytes:
     return nonce
 
 
-def sign_time(nonce: bytes, at_s: int, seed: RoleSeed) -> bytes:
+def sign_time(request: bytes, at_s: int, seed: RoleSeed) -> bytes:
     """
-    Return the answer to a request, signed by a key of the time role.
+    Return the answer to *request*, signed by a key of the time role.
+
+    Raises:
+        Malformed: it is no request.
     """
-    payload = cbor.encode({_VERSION: 1, _NONCE: nonce, _AT: at_s})
+    payload = cbor.encode({_VERSION: 1, _NONCE: parse_time_request(request), _AT: at_s})
     kid = key_id(public_key_of(seed.reveal()))
     return sign1(payload, seed=seed.reveal(), kid=kid, typ=labels.TYP_TIME)
 
@@ -68,9 +71,7 @@ def accept_time(data: bytes, *, root: Root, nonce: bytes) -> int:
         Malformed: another structure.
         Tampered: any check failed.
     """
-    payload = signed_by_role(
-        data, root=root, role=Role.TIME, typ=labels.TYP_TIME, limit=TIME_LIMIT, what="time"
-    )
+    payload = signed_by_role(data, root=root, role=Role.TIME, typ=labels.TYP_TIME, limit=TIME_LIMIT, what="time")
     fields = Fields(cbor.decode(payload, TIME_LIMIT, "time"), "time")
     fields.take(_VERSION, "version", exactly(1))
     answered = fields.take(_NONCE, "nonce", octets(claims.ID_BYTES))
