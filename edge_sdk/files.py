@@ -278,6 +278,10 @@ def open_database(path: Path, *, page_bytes: int, read_only: bool = False) -> sq
 
 
 def _precreate(path: Path) -> None:
+    # Only a new file: closing any descriptor of a database drops every lock this process holds on it (POSIX), and
+    # another process would then take the write-ahead log for abandoned and remove it under a live connection.
+    if path.exists():
+        return
     with _told(path, "create"):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | _CLOSE_ON_EXEC, 0o600))
 
