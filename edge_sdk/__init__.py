@@ -1,7 +1,69 @@
 """
 Minimise, encrypt and batch gateway telemetry; honour consent; wipe on cancellation.
+
+    source -> reading -> minimise -> batch -> seal -> outbox -> uplink -> receipt
+
+The names below are all that is public. Each is imported when it is first asked for, so that ``import edge_sdk`` stays
+cheap on a slow core. ``Transport``, ``Request`` and ``Response`` are for who carries requests by other means than HTTP
+from this process, ``open_batch`` for who receives without the collector of this package.
 """
 
-__all__ = ["__version__"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from edge_sdk.config import Config
+    from edge_sdk.core.policy import Policy
+    from edge_sdk.core.reading import Mono
+    from edge_sdk.core.seal import open_batch
+    from edge_sdk.errors import ConfigError, EdgeError, Refused, StorageError, UplinkError
+    from edge_sdk.events import Event
+    from edge_sdk.gateway import Gateway
+    from edge_sdk.status import Status
+    from edge_sdk.transport import Lane, Request, Response, Transport
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "EdgeError",
+    "Event",
+    "Gateway",
+    "Lane",
+    "Mono",
+    "Policy",
+    "Refused",
+    "Request",
+    "Response",
+    "Status",
+    "StorageError",
+    "Transport",
+    "UplinkError",
+    "__version__",
+    "open_batch",
+]
 
 __version__ = "0.1.0"
+
+_HOME: Final = {
+    "Config": "config",
+    "Event": "events",
+    "Gateway": "gateway",
+    "Mono": "core.reading",
+    "Policy": "core.policy",
+    "Status": "status",
+    "open_batch": "core.seal",
+    **dict.fromkeys(("ConfigError", "EdgeError", "Refused", "StorageError", "UplinkError"), "errors"),
+    **dict.fromkeys(("Lane", "Request", "Response", "Transport"), "transport"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'edge_sdk' has no attribute '{name}'")
+    found: object = getattr(import_module(f"edge_sdk.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -93,6 +93,14 @@ class Binding:
         if wanted != self._bound:
             self._rebind(wanted, now)
 
+    def cut(self) -> None:
+        """
+        Close every open window as a partial row; a reading of the same window that comes later opens another one.
+        """
+        with self._recording.lock:
+            for stream in self.streams.values():
+                stream.cut()
+
     def grant_of(self, stream: Stream, now: Now) -> CollectGrant | None:
         """
         Return the grant to keep or seal rows of *stream* now.
@@ -178,10 +186,7 @@ class Binding:
             continues = keep is None or _place(stream) == keep
             if continues and name not in self._bound:
                 continue  # first binding after a start: its windows go on
-            for outlet in stream.outlets:
-                if outlet.windows is not None:
-                    outlet.windows.cut()
-            stream.take()
+            stream.cut()
             stream.record.ended = not continues
             stream.changed = True
 

@@ -59,11 +59,12 @@ class Gateway:
         """
         self._running.on_writer(lambda now: self._running.site.line.step(now, flush=True))
 
-    def drain(self, timeout_s: float = 30.0) -> int:
+    def drain(self, timeout_s: float = 30.0, *, cut: bool = False) -> int:
         """
-        Seal and send everything now; return how many batches are left after at most *timeout_s* seconds.
+        Seal and send everything now, with *cut* also open windows, as partial rows; return how many batches are left
+        after at most *timeout_s* seconds.
         """
-        return self._running.drain(timeout_s)
+        return self._running.drain(timeout_s, cut=cut)
 
     def status(self) -> Status:
         """

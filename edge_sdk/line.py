@@ -63,13 +63,14 @@ class Line:
         self._day = -1
         self._came = 0
 
-    def step(self, now: Now, *, flush: bool = False, close: bool = False) -> int:
+    def step(self, now: Now, *, flush: bool = False, close: bool = False, cut: bool = False) -> int:
         """
         Do what is due at *now* and return in how many milliseconds to come back at the latest.
 
         Args:
             flush: write what is in memory now.
             close: seal every open batch now.
+            cut: close every open window first, as a partial row.
 
         After a power cut: everything up to the last flush that returned is there.
 
@@ -77,6 +78,8 @@ class Line:
             StorageError: when a flush or close that was asked for fails; otherwise it is counted and tried again.
         """
         self.binding.decide(now)
+        if cut:
+            self.binding.cut()
         self._take(now)
         asked = flush or close
         if not asked and now.mono_ms < self._retry_at_ms:

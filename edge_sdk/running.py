@@ -90,11 +90,15 @@ class Running:
             self._stopped = None
             await self._transport.close()
 
-    def drain(self, timeout_s: float) -> int:
+    def drain(self, timeout_s: float, *, cut: bool = False) -> int:
         """
         Seal what is open, send at once, and return how many batches are still queued when done or out of time.
+
+        Args:
+            timeout_s: how long to wait for receipts, in seconds.
+            cut: close open windows first, as partial rows.
         """
-        self.on_writer(lambda now: self.site.line.step(now, close=True))
+        self.on_writer(lambda now: self.site.line.step(now, close=True, cut=cut))
         ends_ms = mono_ms() + int(timeout_s * 1000)
         while True:
             self.on_writer(lambda _: self.site.uplink.hurry_once())

@@ -116,6 +116,15 @@ class Stream:
                 self.rows.setdefault(at, []).extend(outlet.rows)
                 outlet.rows.clear()
 
+    def cut(self) -> None:
+        """
+        Close the open windows as partial rows of the open batch. Callers hold the record lock.
+        """
+        for outlet in self.outlets:
+            if outlet.windows is not None:
+                outlet.windows.cut()
+        self.take()
+
     def tell(self, gap: Gap) -> None:
         """
         Add a gap; it is told with every batch until a receipt covers it.

@@ -27,6 +27,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     replay.add_argument("file", metavar="FILE.jsonl|FILE.csv")
     replay.add_argument("--config", default="site.toml", help="the site (default: site.toml)")
     replay.add_argument("--keep", action="store_true", help="keep everything, do not send")
+    replay.add_argument("--cut", action="store_true", help="close open windows at the end, as partial rows")
     replay.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="longest wait for the collector")
     replay.set_defaults(func=run)
 
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
                 gateway.flush()
         gateway.flush()
         if not arguments.keep:
-            left = gateway.drain(arguments.timeout)
+            left = gateway.drain(arguments.timeout, cut=arguments.cut)
         status = gateway.status()
     print(f"readings {tally['readings']}, taken {tally['taken']}, not taken {tally['readings'] - tally['taken']}, "
           f"lines that are no reading {tally['bad']}; batches left {left}")  # fmt: skip

@@ -29,15 +29,15 @@ PUBLIC_NAMES = {
     "Mono",
     "Policy",
     "Refused",
+    "Request",
+    "Response",
     "Status",
     "StorageError",
     "Transport",
+    "UplinkError",
     "__version__",
     "open_batch",
 }
-# Promised and not yet built. Has to be empty before a release.
-STILL_TO_COME = PUBLIC_NAMES - {"__version__"}
-
 # Tracked text must not say where it was written.
 MACHINE_WORDS = re.compile(r"(?<![\w}])/(?:home|opt|root|tmp|work)/\w")
 
@@ -66,7 +66,7 @@ def test_no_import_goes_in_a_circle() -> None:
 
 
 def test_the_public_names_are_the_promised_ones() -> None:
-    assert set(edge_sdk.__all__) == PUBLIC_NAMES - STILL_TO_COME
+    assert set(edge_sdk.__all__) == PUBLIC_NAMES
     assert all(hasattr(edge_sdk, name) for name in edge_sdk.__all__)
 
 
@@ -112,6 +112,7 @@ def test_import_linter_knows_the_same_order_of_core() -> None:
 def test_no_tracked_text_names_the_machine_it_was_written_on() -> None:
     folders = ("edge_sdk", "tests", "examples", "benchmarks", "docs", "firmware_shim", ".ci")
     paths = [path for path in TOP.iterdir() if path.is_file() and path.suffix in {".md", ".toml", ""}]
+    paths = [path for path in paths if path.name != ".coverage"]  # what an earlier run measured
     paths += [path for folder in folders for path in (TOP / folder).rglob("*") if path.is_file()]
     texts = (path for path in paths if path.suffix in {".py", ".md", ".toml", ".c", ".h", ".cddl", ".sh", ""})
     guilty = [
