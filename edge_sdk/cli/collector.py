@@ -16,11 +16,10 @@ from edge_sdk.clock import wall_s
 from edge_sdk.collector import folder as collecting
 from edge_sdk.collector.founding import Founded, Founding, init_collector
 from edge_sdk.collector.rows import csv_lines, field_columns, json_line
-from edge_sdk.core import claims
 from edge_sdk.core.claims import Mechanism, Status
 from edge_sdk.core.policy import Policy
-from edge_sdk.core.seal import x_wing_available
 from edge_sdk.errors import ConfigError
+from edge_sdk.opening import SUITES
 from edge_sdk.policy_file import find_policy
 
 
@@ -37,6 +36,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     init.add_argument("--region", required=True, help="where the recipients are, as policies name it, such as EU")
     init.add_argument("--mechanism", choices=[str(word) for word in Mechanism], default=str(Mechanism.NONE))
     init.add_argument("--grant", action="append", default=[], metavar="PURPOSE", help="consent is on file elsewhere")
+    init.add_argument("--suite", choices=list(SUITES), default="hpke-9-ke", help="of the recipient keys")
     init.add_argument("--test", action="store_true", help="mark the root as one for trying out")
     init.set_defaults(func=_init)
 
@@ -69,13 +69,21 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def found(
-    folder: Path, policies: list[Policy], *, region: str, mechanism: Mechanism, granted: Sequence[str], test: bool
+    folder: Path,
+    policies: list[Policy],
+    *,
+    region: str,
+    mechanism: Mechanism,
+    granted: Sequence[str],
+    test: bool,
+    suite: str,
 ) -> Founded:
     """
     Make a collector for *policies*.
     """
-    alg = claims.ALG_HPKE_X_WING if x_wing_available() else claims.ALG_HPKE_X25519
-    founding = Founding(policies=policies, region=region, mechanism=mechanism, granted=granted, test=test, alg=alg)
+    founding = Founding(
+        policies=policies, region=region, mechanism=mechanism, granted=granted, test=test, alg=SUITES[suite]
+    )
     return init_collector(folder, founding, now_s=wall_s(), draw=secrets.token_bytes)
 
 
@@ -87,6 +95,7 @@ def _init(arguments: argparse.Namespace) -> int:
         mechanism=Mechanism(arguments.mechanism),
         granted=arguments.grant,
         test=arguments.test,
+        suite=arguments.suite,
     )
     print(f"root to pin on devices: {founded.root_path}")
     for key in founded.recipients:

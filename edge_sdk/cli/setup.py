@@ -19,6 +19,7 @@ from edge_sdk.core.claims import Mechanism
 from edge_sdk.enrol import enrol, read_root
 from edge_sdk.errors import ConfigError, EdgeError, UplinkError
 from edge_sdk.http_transport import HttpTransport
+from edge_sdk.opening import SUITES
 from edge_sdk.policy_file import find_policy, policy_text
 
 DEFAULT_PROFILE = "apsystems_ema"
@@ -42,6 +43,7 @@ jitter = "{jitter}"             # the first request after a start waits a random
 max_rows = 500
 max_age = "1h"              # a batch closes at this age, night included
 flush_every = "60s"         # what a power cut may cost
+suite = "{suite}"         # hpke-9-ke: X-Wing, post-quantum; hpke-4-ke: X25519, 1.1 kB less a batch
 
 [outbox]
 quota = "64 MB"
@@ -60,6 +62,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     init.add_argument("--root", help="pinned root file from the operator")
     init.add_argument("--address", help="the collector, https://...")
     init.add_argument("--code", help="claim code from the operator")
+    init.add_argument("--suite", choices=list(SUITES), default="hpke-9-ke", help="hpke-4-ke is for metered links")
     init.add_argument("--name", default="site", help="what to call the site on this device")
     init.add_argument("--grant", action="append", default=[], metavar="PURPOSE", help="with --local: consent given")
     init.set_defaults(func=run)
@@ -89,7 +92,7 @@ def _run_local(arguments: argparse.Namespace, folder: Path) -> int:
     port = _free_port()
     founded = found(
         folder / "collector", [find_policy(policy)], region="EU", mechanism=Mechanism.NONE,
-        granted=arguments.grant, test=True,
+        granted=arguments.grant, test=True, suite=arguments.suite,
     )  # fmt: skip
     _write_site(folder, arguments, policy=policy, address=f"http://127.0.0.1:{port}", jitter="1s")
     files.write(folder / "root.cose", files.read(founded.root_path, 1 << 16), 0o644)
@@ -114,7 +117,7 @@ def _write_site(
         raise ConfigError(f"{site} is there already", hint="use another folder, or wipe that site first")
     files.make_folder(folder)
     files.write(folder / "policy.toml", policy_text(policy).encode("utf-8"), 0o644)
-    content = SITE.format(name=arguments.name, address=address, jitter=jitter)
+    content = SITE.format(name=arguments.name, address=address, jitter=jitter, suite=arguments.suite)
     files.write(site, content.encode("utf-8"), 0o644)
     try:
         Config.read(site)

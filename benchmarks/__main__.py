@@ -1,0 +1,99 @@
+"""
+``python -m benchmarks``: rows 1, 2, 5 and 6 of the budgets in DESIGN.md, on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.line import LineRun, run_line
+from benchmarks.peers import ok_server
+from benchmarks.readings import make_readings
+from benchmarks.script import run_script
+
+Readings = list[tuple[int, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """
+    One row: what it measures, and what the design asks of it.
+    """
+
+    name: str
+    unit: str
+    must: str
+    value: Callable[[dict[str, Any]], float]
+
+
+BUDGETS = (
+    Budget("1 CPU, one purpose, sent, against the script", "x", "<= 0.6", lambda r: r["one"].cpu / r["script"]),
+    Budget("2 CPU, three purposes, sent, against the script", "x", "<= 1.1", lambda r: r["three"].cpu / r["script"]),
+    Budget("5 to the durable sealed batch, one purpose", "readings/s", ">= 140k", lambda r: r["one_kept"].rate),
+    Budget("5 to the durable sealed batch, three purposes", "readings/s", ">= 70k", lambda r: r["three_kept"].rate),
+    Budget("6 wire with request head, X-Wing", "B/reading", "<= 13", lambda r: r["one"].wire),
+    Budget("6 wire with request head, X25519", "B/reading", "<= 11", lambda r: r["classic"].wire),
+    Budget("  script: wire, body only", "B/reading", "", lambda r: r["script_wire"]),
+    Budget("  script: CPU", "us/reading", "", lambda r: r["script"]),
+    Budget("  line: CPU, one purpose", "us/reading", "", lambda r: r["one"].cpu),
+)
+
+
+def main() -> None:
+    """
+    Run the rounds and print the table.
+    """
+    arguments = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--readings", type=int, default=20_000)
+    arguments.add_argument("--per-batch", type=int, default=500)
+    chosen = arguments.parse_args()
+    readings = make_readings(chosen.readings)
+    with ok_server() as port:
+        rounds = [_round(readings, chosen.per_batch, port) for _ in range(chosen.rounds)]
+    _print(rounds, chosen)
+
+
+def _round(readings: Readings, per_batch: int, port: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        started, cpu = time.perf_counter(), time.process_time()
+        wire = run_script(str(base / "script.db"), port, readings, per_batch)
+        cpu = time.process_time() - cpu
+        runs: dict[str, LineRun] = {
+            "one": run_line(base / "one", readings, per_batch, purposes=1, send=True),
+            "three": run_line(base / "three", readings, per_batch, purposes=3, send=True),
+            "one_kept": run_line(base / "one_kept", readings, per_batch, purposes=1, send=False),
+            "three_kept": run_line(base / "three_kept", readings, per_batch, purposes=3, send=False),
+            "classic": run_line(base / "classic", readings, per_batch, purposes=1, send=True, suite="hpke-4-ke"),
+        }
+        del started
+        return {"script": cpu / len(readings) * 1e6, "script_wire": wire / len(readings), **runs}
+
+
+def _print(rounds: list[dict[str, Any]], chosen: argparse.Namespace) -> None:
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    print(f"{now}  {platform.machine()}  Python {platform.python_version()}  cryptography {version('cryptography')}  "
+          f"cbor2 {version('cbor2')}")  # fmt: skip
+    print(f"{chosen.rounds} interleaved rounds, {chosen.readings} readings of 17 fields, {chosen.per_batch} a batch; "
+          "the line encrypts, signs and fsyncs; the script fsyncs")  # fmt: skip
+    print(f"{'':52} {'median':>10} {'min':>10} {'max':>10}  unit        must")
+    for budget in BUDGETS:
+        values = [budget.value(one) for one in rounds]
+        shown = [f"{value:10.2f}" if value < 1000 else f"{value:10.0f}" for value in
+                 (statistics.median(values), min(values), max(values))]  # fmt: skip
+        print(f"{budget.name:52} {' '.join(shown)}  {budget.unit:11} {budget.must}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""
+The line as it ships, fed as fast as it takes readings: record, durable, sealed, and sent to a real collector.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import io
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers import collector
+from benchmarks.readings import make_policy
+from edge_sdk.gateway import Gateway
+from edge_sdk.cli import setup
+from edge_sdk.config import Config
+from edge_sdk.http_transport import HttpTransport
+from edge_sdk.transport import Request, Response
+
+
+@dataclass(frozen=True)
+class LineRun:
+    """
+    CPU in us per reading of the whole process, readings per second, wire bytes per reading and purpose.
+    """
+
+    cpu: float
+    rate: float
+    wire: float
+
+
+class Counting:
+    """
+    The HTTPS transport, counting what it sends: bodies, and a request head as measured once.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._inner = HttpTransport(address)
+        self.batches: list[Request] = []
+
+    async def send(self, request: Request) -> Response:
+        """
+        Send one request.
+        """
+        if request.path == "/v1/batches":
+            self.batches.append(request)
+        return await self._inner.send(request)
+
+    async def close(self) -> None:
+        """
+        Close.
+        """
+        await self._inner.close()
+
+
+def run_line(
+    folder: Path, readings: list[tuple[int, dict[str, Any]]], per_batch: int, *,
+    purposes: int, send: bool, suite: str = "hpke-9-ke",
+) -> LineRun:  # fmt: skip
+    """
+    Return what one run over all *readings* costs; rows opened at the collector are counted at the end.
+    """
+    config = _site(folder, purposes, suite, per_batch)
+    transport = Counting(config.address)
+    serving = collector(folder / "collector", int(config.address.rsplit(":", 1)[1]))
+    with serving if send else contextlib.nullcontext():
+        gateway = Gateway.open(config, transport=transport)
+        with gateway if send else contextlib.closing(gateway):
+            started, cpu = time.perf_counter(), time.process_time()
+            for start in range(0, len(readings), per_batch):
+                for at_ms, fields in readings[start : start + per_batch]:
+                    gateway.record("inverter", fields, at_ms=at_ms)
+                gateway.flush()
+            if send and gateway.drain(60):
+                raise RuntimeError("the collector did not take everything")
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - started
+        head = asyncio.run(_head_bytes(transport.batches[0])) if transport.batches else 0
+    if send:
+        _check_rows(folder, len(readings) * purposes)
+    wire = sum(len(request.body) + head for request in transport.batches)
+    return LineRun(cpu / len(readings) * 1e6, len(readings) / wall, wire / len(readings) / purposes)
+
+
+def _site(folder: Path, purposes: int, suite: str, per_batch: int) -> Config:
+    folder.mkdir()
+    (folder / "bench_policy.toml").write_text(make_policy(purposes))
+    arguments = argparse.Namespace(
+        local=str(folder), profile=None, policy=str(folder / "bench_policy.toml"), grant=[], name="bench",
+        suite=suite,
+    )  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):
+        setup.run(arguments)
+    site = folder / "site.toml"
+    text = site.read_text().replace('max_rows = 500', f"max_rows = {per_batch}").replace('jitter = "1s"', 'jitter = "1ms"')
+    site.write_text(text)
+    return Config.read(site)
+
+
+def _check_rows(folder: Path, expected: int) -> None:
+    from edge_sdk.collector.folder import open_rows
+
+    opened = sum(1 for _ in open_rows(folder / "collector"))
+    if opened != expected:
+        raise RuntimeError(f"{opened} rows opened, {expected} expected")
+
+
+async def _head_bytes(request: Request) -> int:
+    """
+    Return the size of the request head on the wire, taken from a raw listener.
+    """
+    heads: list[int] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(len(await reader.readuntil(b"\r\n\r\n")))
+        await reader.readexactly(len(request.body))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    transport = HttpTransport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with server:
+        await transport.send(request)
+        await transport.close()
+    return heads[0]
