@@ -202,7 +202,8 @@ class Authority:
         """
         Renew what is due, certify streams, and replace the tables of yesterday to three days ahead.
 
-        Costs one encapsulation for each device and epoch: about half a second for a thousand devices.
+        Costs one encapsulation and 6 KB for each device and epoch, about 4 ms a device on two server cores;
+        nothing else is answered meanwhile.
 
         After a power cut: the intake has the old tables or the new ones; the next upkeep publishes again.
         """

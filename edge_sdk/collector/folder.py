@@ -69,13 +69,15 @@ def open_authority(folder: Path, *, draw: Draw = secrets.token_bytes) -> Iterato
         StorageError: no collector is there, or a file fails.
     """
     places = Places(folder)
+    root = pinned_root(places.read_root())
     with ExitStack() as stack:
-        yield assemble_authority(places, stack, root=pinned_root(places.read_root()), draw=draw)
+        intake = stack.enter_context(closing(IntakeStore(places.store)))
+        yield assemble_authority(places, stack, root=root, intake=intake, draw=draw)
 
 
-def assemble_authority(places: Places, stack: ExitStack, *, root: Root, draw: Draw) -> Authority:
+def assemble_authority(places: Places, stack: ExitStack, *, root: Root, intake: IntakeStore, draw: Draw) -> Authority:
     """
-    Return the authority over *places*, its files closed by *stack*.
+    Return the authority over *places* that publishes into *intake*; its own files are closed by *stack*.
 
     Raises:
         StorageError: a file fails.
@@ -91,7 +93,7 @@ def assemble_authority(places: Places, stack: ExitStack, *, root: Root, draw: Dr
             enrolment=enrolment,
         ),
         outlets=Outlets(
-            intake=stack.enter_context(closing(IntakeStore(places.store))),
+            intake=intake,
             opener=stack.enter_context(closing(OpenerStore(places.opened))),
         ),
         tries=TryLimit(),
@@ -108,8 +110,11 @@ def open_reception(folder: Path, *, limits: Limits, draw: Draw = secrets.token_b
         StorageError: no collector is there, or a file fails.
     """
     places = Places(folder)
-    with open_authority(folder, draw=draw) as authority, closing(IntakeStore(places.store)) as store:
-        signers = Signers(receipt=read_role(places.intake, Role.RECEIPT), time=read_role(places.intake, Role.TIME))
+    root = pinned_root(places.read_root())
+    signers = Signers(receipt=read_role(places.intake, Role.RECEIPT), time=read_role(places.intake, Role.TIME))
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(IntakeStore(places.store)))
+        authority = assemble_authority(places, stack, root=root, intake=store, draw=draw)
         yield Reception(store, signers=signers, limits=limits, authority=authority)
 
 

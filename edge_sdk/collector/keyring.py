@@ -19,7 +19,7 @@ from edge_sdk.core import cbor
 from edge_sdk.core.claims import HPKE_KEY_BYTES, Role
 from edge_sdk.core.documents.root import ROOT_LIMIT
 from edge_sdk.core.keys import SECRET_BYTES, RecipientSeed, RoleSeed
-from edge_sdk.errors import StorageError
+from edge_sdk.errors import BadInput, StorageError
 
 AUTHORITY_ROLES: Final = (Role.ROOT, Role.STATEMENT, Role.RECIPIENTS, Role.WIPE)
 INTAKE_ROLES: Final = (Role.RECEIPT, Role.TIME)
@@ -149,7 +149,7 @@ def read_enrolment(folder: Path) -> tuple[int, RoleSeed]:
         StorageError: when it is not in *folder*.
     """
     path = folder / _ENROLMENT
-    match cbor.decode(files.read(path, _SEED_FILE_LIMIT), _SEED_FILE_LIMIT, path.name):
+    match _read_value(path, _SEED_FILE_LIMIT):
         case [int(alg), bytes(seed)] if alg in HPKE_KEY_BYTES and len(seed) == SECRET_BYTES:
             return alg, RoleSeed(seed)
     raise _damaged(path)
@@ -173,7 +173,7 @@ def read_recipients(folder: Path) -> dict[bytes, tuple[int, RecipientSeed]]:
         StorageError: when the file is not there or damaged.
     """
     path = folder / _RECIPIENTS
-    listed = cbor.decode(files.read(path, _RECIPIENTS_LIMIT), _RECIPIENTS_LIMIT, path.name)
+    listed = _read_value(path, _RECIPIENTS_LIMIT)
     seeds = {}
     for item in listed if isinstance(listed, list) else [None]:
         match item:
@@ -193,6 +193,13 @@ def _read_seed(path: Path) -> bytes:
     if len(seed) != SECRET_BYTES:
         raise _damaged(path)
     return seed
+
+
+def _read_value(path: Path, limit: int) -> object:
+    try:
+        return cbor.decode(files.read(path, limit), limit, path.name)
+    except BadInput as exc:
+        raise _damaged(path) from exc
 
 
 def _damaged(path: Path) -> StorageError:

@@ -65,12 +65,6 @@ class Opener:
         purposes: every edition whose batches may come, by digest.
     """
 
-    def editions(self) -> list[Purpose]:
-        """
-        Return every edition of a purpose whose batches may come.
-        """
-        return list(self._purposes.values())
-
     def __init__(
         self,
         store: OpenerStore,
@@ -81,6 +75,12 @@ class Opener:
         self._store = store
         self._seeds = seeds
         self._purposes = purposes
+
+    def editions(self) -> list[Purpose]:
+        """
+        Return every edition of a purpose whose batches may come.
+        """
+        return list(self._purposes.values())
 
     def take_waiting(self, source: IntakeStore) -> Taken:
         """

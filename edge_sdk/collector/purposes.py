@@ -28,7 +28,7 @@ from edge_sdk.core.policy import (
     purpose_digest,
 )
 from edge_sdk.core.units import Step
-from edge_sdk.errors import StorageError
+from edge_sdk.errors import BadInput, StorageError
 
 _LIMIT: Final = 1 << 20
 
@@ -52,7 +52,7 @@ def decode_purpose(stored: bytes, digest: bytes) -> Purpose:
         purpose = _purpose(cbor.decode(stored, _LIMIT, "stored purpose"))
         if purpose_digest(purpose) == digest:
             return purpose
-    except (ValueError, TypeError, KeyError) as exc:
+    except (BadInput, ValueError, TypeError) as exc:
         raise StorageError("a stored purpose is damaged", hint="add the policy file again") from exc
     raise StorageError("a stored purpose does not have its digest", hint="add the policy file again")
 

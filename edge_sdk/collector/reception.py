@@ -18,13 +18,15 @@ from edge_sdk.collector.claim import TooManyTries
 from edge_sdk.collector.intake import Answer, Arrival, Limits, Request
 from edge_sdk.collector.store import IntakeStore
 from edge_sdk.core import keys, messages
+from edge_sdk.core.envelope import LIMITS
+from edge_sdk.core.labels import TYP_ENROL
 from edge_sdk.errors import BadInput, Refused
 
 ENROL_PATH: Final = "/v1/enrol"
 TIME_PATH: Final = "/v1/time"
 RECIPIENTS_PATH: Final = "/v1/recipients"
 ROOT_PREFIX: Final = "/v1/root/"
-ENROL_BYTES: Final = 16 << 10  # an envelope around 4096 padded bytes and an X-Wing encapsulation takes under 6 KB
+ENROL_BYTES: Final = LIMITS[TYP_ENROL]
 TIME_BYTES: Final = 64  # a request takes 21
 
 NOT_FOUND: Final = Answer(404)
@@ -155,7 +157,7 @@ class Reception:
 
     def _time(self, request: Request, now_s: int) -> Answer:
         try:
-            return Answer(200, messages.sign_time(messages.parse_time_request(request.body), now_s, self._signers.time))
+            return Answer(200, messages.sign_time(request.body, now_s, self._signers.time))
         except BadInput:
             return Answer(400)
 

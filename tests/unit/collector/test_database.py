@@ -4,8 +4,11 @@ The collector's SQLite files: durable, private, of one known format.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +91,17 @@ def test_two_processes_may_write_one_after_the_other(tmp_path: Path) -> None:
         with database.write() as connection:
             connection.execute("INSERT INTO words VALUES (?)", (word,))
     assert sqlite3.connect(tmp_path / "a.db").execute("SELECT count(*) FROM words").fetchone() == (3,)
+
+
+def test_another_process_that_opens_and_closes_leaves_the_log_of_a_live_connection(tmp_path: Path) -> None:
+    database, second = opened(tmp_path / "a.db"), opened(tmp_path / "a.db")
+    insert(database, "before")
+    other = (
+        "import sys; from pathlib import Path; from edge_sdk.collector.database import Database;"
+        f"Database(Path(sys.argv[1]), schema={SCHEMA!r}, version=3).close()"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", other, str(tmp_path / "a.db")], check=True, env=environment)
+    assert (tmp_path / "a.db-wal").exists()
+    second.close()
+    database.close()
