@@ -1,0 +1,111 @@
+"""
+Run every vector file, and hold the folder against the script that writes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from edge_sdk import errors
+from edge_sdk.core import cbor, documents, messages, receipt, seal
+from edge_sdk.core.documents import Check
+from edge_sdk.core.envelope import outer
+from edge_sdk.core.keys import GenerationHpkeSeed, RecipientSeed, RoleSeed
+from tests.vectors import generate
+
+FILES: Final = sorted(generate.FOLDER.glob("*.vec"))
+Head = dict[str, str]
+
+
+def root_of(head: Head) -> documents.Root:
+    return documents.pinned_root(generate.read(generate.FOLDER / f"{head['root']}.vec")[1])
+
+
+def newest(head: Head) -> tuple[int, bytes] | None:
+    if "newest_version" not in head:
+        return None
+    return int(head["newest_version"]), bytes.fromhex(head["newest_sha256"])
+
+
+def device(head: Head) -> dict[str, Any]:
+    return {
+        "root": root_of(head),
+        "audience": bytes.fromhex(head["audience"]),
+        "generation": bytes.fromhex(head["generation"]),
+        "now_s": int(head["now_s"]),
+    }
+
+
+def hpke(head: Head, role: type[Any]) -> dict[str, Any]:
+    return {"seed": role(bytes.fromhex(head["seed"])), "alg": int(head["alg"])}
+
+
+ACCEPT: Final[dict[str, Callable[[bytes, Head], object]]] = {
+    "cbor": lambda data, head: cbor.decode(data, 4096),
+    "pinned-root": lambda data, head: documents.pinned_root(data),
+    "root": lambda data, head: documents.accept_root(root_of(head), data),
+    "recipients": lambda data, head: documents.accept_recipients(
+        data, root=root_of(head), newest=newest(head), now_s=int(head["now_s"])
+    ),
+    "statement": lambda data, head: documents.accept_statement(data, newest=newest(head), **device(head)),
+    "wipe": lambda data, head: documents.accept_wipe(
+        data, executed=[bytes.fromhex(head.get("executed", ""))], **device(head)
+    ),
+    "receipt": lambda data, head: receipt.accept_receipt(
+        data,
+        root=root_of(head),
+        batch_id=bytes.fromhex(head["batch_id"]),
+        body_sha256=bytes.fromhex(head["body_sha256"]),
+    ),
+    "time": lambda data, head: messages.accept_time(data, root=root_of(head), nonce=bytes.fromhex(head["nonce"])),
+    "batch": lambda data, head: seal.open_batch(
+        data, recipient_seed=RecipientSeed(bytes.fromhex(head["seed"])), alg=int(head["alg"])
+    ),
+    "downlink": lambda data, head: messages.open_downlink(data, **hpke(head, GenerationHpkeSeed)),
+    "enrol": lambda data, head: messages.open_enrol(data, **hpke(head, RoleSeed)),
+    "control": lambda data, head: messages.open_control(
+        data, signing_key=bytes.fromhex(head["signing_key"]), **hpke(head, RoleSeed)
+    ),
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_vector_is_accepted_or_refused_as_it_says(path: Path) -> None:
+    head, message = generate.read(path)
+    accept = ACCEPT[head["what"]]
+    if head["expect"] == "accepted":
+        assert accept(message, head) is not None
+        return
+    with pytest.raises(errors.EdgeError, match=re.escape(head["check"])) as caught:
+        accept(message, head)
+    assert type(caught.value).__name__ == head["error"]
+
+
+def test_the_folder_is_what_the_script_writes() -> None:
+    committed = {path.name: path.read_text(encoding="utf-8") for path in FILES}
+    assert committed == generate.files()
+
+
+@pytest.mark.parametrize(
+    ("what", "checks"),
+    [
+        ("root", set(Check) - {Check.GENERATION}),
+        ("recipients", set(Check) - {Check.AUDIENCE, Check.GENERATION}),
+        ("statement", set(Check)),
+        ("wipe order", set(Check)),
+    ],
+)
+def test_every_acceptance_check_has_a_vector_that_fails_it(what: str, checks: set[Check]) -> None:
+    failed = {generate.read(path)[0].get("check", "") for path in FILES}
+    assert {f"{what} check {check.value} ({check.name.lower()})" for check in checks} <= failed
+
+
+def test_what_the_intake_reads_of_every_good_sealed_vector_is_well_formed() -> None:
+    sealed = [path for path in FILES if path.stem in {"batch", "batch-x-wing", "downlink", "enrol", "control"}]
+    assert [outer(generate.read(path)[1]).typ for path in sealed]
+    assert len(sealed) == 5
