@@ -135,7 +135,8 @@ class Line:
                         outlet.windows.mono_ms = now.mono_ms
                         outlet.windows.close_idle()
                 stream.take()
-            came, losses = self.recording.harvest(now.wall_ms)
+            held = sum(stream.unsaved_rows for stream in self.binding.streams.values())
+            came, losses = self.recording.harvest(now.wall_ms, held_rows=held)
             if now.wall_ms // DAY_MS != self._day:
                 self._day = now.wall_ms // DAY_MS
                 self.recording.forget_sources()

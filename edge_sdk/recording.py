@@ -37,8 +37,9 @@ class Recording:
         self.lock = threading.Lock()
         self.counts: Counter[str] = Counter()
         self._room = room
+        self._given = room
         self._left = room
-        self._wake_at = room - min(wake_after, room)
+        self._wake_after = wake_after
         self._wake = wake
         self._latest_ms = 0
         self._minimisers: dict[str, Minimiser] = {}
@@ -65,7 +66,7 @@ class Recording:
                 return self._lose(kind, "overflow", Reason.OVERFLOW)
             taken = minimise(fields, at_ms)
             self._left -= 1
-            if self._left == self._wake_at:
+            if self._given - self._left == self._wake_after:
                 self._wake()
             return taken
 
@@ -101,7 +102,7 @@ class Recording:
         by_kind: dict[str, list[tuple[Outlet, CollectGrant]]] = {}
         for outlet, grant in granted:
             by_kind.setdefault(outlet.view.kind.name, []).append((outlet, grant))
-        self._tallies = {kind: self._tallies.get(kind, Tally()) for kind in by_kind}
+        self._tallies |= {kind: Tally() for kind in by_kind if kind not in self._tallies}
         self._minimisers = {
             kind: compile_kind(policy.kinds[kind], bound, self._tallies[kind]) for kind, bound in by_kind.items()
         }
@@ -113,12 +114,16 @@ class Recording:
             for view_field in outlet.view.fields
         )
 
-    def harvest(self, now_wall_ms: int) -> tuple[int, Counter[tuple[str, Reason]]]:
+    def harvest(self, now_wall_ms: int, *, held_rows: int) -> tuple[int, Counter[tuple[str, Reason]]]:
         """
         Return how many readings came since the last call, and what was lost by kind and reason; callers hold the lock.
+
+        Args:
+            now_wall_ms: readings may be a day ahead of it until the next call.
+            held_rows: rows that still wait in memory for the disk; they take their part of the room.
         """
-        came = self._room - self._left
-        self._left = self._room
+        came = self._given - self._left
+        self._given = self._left = max(0, self._room - held_rows)
         self._latest_ms = now_wall_ms + AHEAD_MS
         losses, self._losses = self._losses, Counter()
         for kind, tally in self._tallies.items():

@@ -182,10 +182,10 @@ def _minimise(policy: Policy, readings: Sequence[Recorded]) -> _Outcome:
     recording = Recording(room=len(readings) + 1, wake_after=len(readings) + 1, wake=lambda: None)
     recording.bind(policy, [(outlet, _grant(purpose)) for purpose, _, outlet in outlets])
     now_ms = Clock().now().wall_ms
-    recording.harvest(now_ms)
+    recording.harvest(now_ms, held_rows=0)
     for reading in readings:
         recording.record(reading.kind, reading.fields, reading.at_ms)
-    recording.harvest(now_ms)
+    recording.harvest(now_ms, held_rows=0)
     outcome = _Outcome(counts=recording.counts)
     for purpose, at, outlet in outlets:
         outcome.rows[purpose.name, outlet.view.kind.name] = _opened(purpose, at, outlet)
