@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_sdk.core.policy import Field, FieldType
@@ -18,6 +18,10 @@ from edge_sdk.core.policy import Field, FieldType
 EARLIEST_MS = 946_684_800_000  # 2000-01-01: no gateway of this kind is older; 1970 means an unset clock
 AHEAD_MS = 86_400_000  # a reading may be a day ahead of our clock: a source's zone mistake, not 2100
 LOCATION_DECIMALS = 5  # 1.1 m; a household needs no better
+MAX_LABEL = 64  # characters in a label of an enum
+
+_IP_CHARACTERS = 64  # 39 for IPv6, and a zone behind it
+_MAC_CHARACTERS = 17
 
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 
@@ -41,8 +45,10 @@ def check(field: Field, value: object) -> int | str | None:
 def _number(field: Field, value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
+    # The plain number inside a subclass (numpy, enums), whatever that makes of arithmetic.
+    plain = float.__float__(value) if isinstance(value, float) else int.__int__(value)
     try:
-        scaled = field.step.quantise(value)
+        scaled = field.step.quantise(plain)
     except (ValueError, OverflowError):  # NaN, infinities, integers beyond binary64
         return None
     return scaled if field.low <= scaled <= field.high else None
@@ -53,26 +59,29 @@ def _text(field: Field, value: object) -> str | None:
         if len(value) > field.max_length:
             return None
         try:
-            return value.decode("utf-8")
+            return str(value, "utf-8")
         except UnicodeDecodeError:
             return None
-    if not isinstance(value, str) or len(value) > field.max_length:
+    plain = _plain_text(value, field.max_length)
+    if plain is None:
         return None
     try:
-        encoded = value.encode("utf-8")
+        size = len(plain.encode("utf-8"))
     except UnicodeEncodeError:  # lone surrogates: bytes that were no UTF-8 when they were read
         return None
-    return str(value) if len(encoded) <= field.max_length else None
+    return plain if size <= field.max_length else None
 
 
 def _enum(field: Field, value: object) -> int | None:
-    return field.values.index(value) if isinstance(value, str) and value in field.values else None
+    plain = _plain_text(value, MAX_LABEL)
+    return field.values.index(plain) if plain in field.values else None
 
 
 def _flags(field: Field, value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int):
         return None
-    return value if 0 <= value < 1 << len(field.values) else None
+    plain = int.__int__(value)
+    return plain if 0 <= plain < 1 << len(field.values) else None
 
 
 def _bool(_: Field, value: object) -> int | None:
@@ -80,18 +89,21 @@ def _bool(_: Field, value: object) -> int | None:
 
 
 def _ip(_: Field, value: object) -> str | None:
-    if not isinstance(value, str) or len(value) > 45:
+    plain = _plain_text(value, _IP_CHARACTERS)
+    if plain is None:
         return None
     try:
-        return str(ipaddress.ip_address(value))
+        # By way of its bytes: a zone (fe80::1%eth0) is any text at all and means something on this board only.
+        return str(ipaddress.ip_address(ipaddress.ip_address(plain).packed))
     except ValueError:
         return None
 
 
 def _mac(_: Field, value: object) -> str | None:
-    if not isinstance(value, str) or len(value) != 17:
+    plain = _plain_text(value, _MAC_CHARACTERS)
+    if plain is None:
         return None
-    canonical = value.lower().replace("-", ":")
+    canonical = plain.lower().replace("-", ":")
     return canonical if _MAC.fullmatch(canonical) else None
 
 
@@ -101,7 +113,21 @@ def _location(_: Field, value: object) -> str | None:
     degrees = [part for part in value if isinstance(part, int | float) and not isinstance(part, bool)]
     if len(degrees) != 2 or not (-90 <= degrees[0] <= 90 and -180 <= degrees[1] <= 180):
         return None
-    return ",".join(f"{part:.{LOCATION_DECIMALS}f}" for part in degrees)
+    return place_text([float(part) for part in degrees], LOCATION_DECIMALS)
+
+
+def place_text(degrees: Sequence[float], decimals: int) -> str:
+    """
+    Return a location as text with so many decimals of a degree; 0 has no sign.
+    """
+    return ",".join(f"{round(part, decimals) + 0.0:.{decimals}f}" for part in degrees)
+
+
+def _plain_text(value: object, longest: int) -> str | None:
+    """
+    Return the text inside *value*, as exactly str (an enum of texts shows another one), if it is not too long.
+    """
+    return str.__str__(value) if isinstance(value, str) and len(value) <= longest else None
 
 
 _CHECKS: Mapping[FieldType, Callable[[Field, object], int | str | None]] = {

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 
 from edge_sdk.core.policy import TextRule, ViewField
+from edge_sdk.core.reading import place_text
 from edge_sdk.core.units import coarsen
 
 IPV6_PREFIX_FACTOR = 2  # 24 bits of an IPv4 address say about as much as 48 of an IPv6 one
@@ -76,4 +77,4 @@ def _truncate_ip(text: str, bits: int) -> str:
 
 
 def _coarsen_location(text: str, decimals: int) -> str:
-    return ",".join(f"{float(part):.{decimals}f}" for part in text.split(","))
+    return place_text([float(part) for part in text.split(",")], decimals)
