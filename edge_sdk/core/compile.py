@@ -9,6 +9,7 @@ returns. Which purposes are bound is decided by who holds a :class:`CollectGrant
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +21,7 @@ from edge_sdk.core.policy import NUMERIC, FieldType, Kind, TextRule, View, ViewF
 from edge_sdk.core.policy import Field as PolicyField
 from edge_sdk.core.pseudonym import Pseudonyms
 from edge_sdk.core.table import Row
+from edge_sdk.core.units import BINARY64_INTEGER
 from edge_sdk.core.windows import COUNT, END, START, WindowSet, increase, slot_places
 
 Minimiser = Callable[[Mapping[str, Any], int], int]
@@ -32,9 +34,9 @@ class Outlet:
     """
 
     view: View
-    rows: list[Row]
-    names: Mapping[str, Pseudonyms] = field(default_factory=dict)
-    windows: WindowSet | None = None
+    rows: list[Row] = field(repr=False)  # what a reading said has no voice
+    names: Mapping[str, Pseudonyms] = field(default_factory=dict, repr=False)
+    windows: WindowSet | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
@@ -49,16 +51,14 @@ class Tally:
     too_many_sources: int = 0
 
 
-def make_outlet(view: View, *, grant: CollectGrant, names: Mapping[str, Pseudonyms], offset_ms: int = 0) -> Outlet:
+def make_outlet(view: View, *, names: Mapping[str, Pseudonyms], offset_ms: int = 0) -> Outlet:
     """
-    Return an empty outlet for *view*.
+    Return an empty outlet for *view*; nothing reaches it before :func:`compile_kind` binds it.
 
     Args:
-        grant: the permission to collect for the purpose the view belongs to.
         names: pseudonyms by field name, for the fields whose rule asks for one.
         offset_ms: where in the UTC day windows begin.
     """
-    assert isinstance(grant, CollectGrant)
     outlet = Outlet(view, [], names)
     if view.every_ms is not None:
         outlet.windows = WindowSet(
@@ -67,13 +67,20 @@ def make_outlet(view: View, *, grant: CollectGrant, names: Mapping[str, Pseudony
     return outlet
 
 
-def compile_kind(kind: Kind, outlets: Sequence[Outlet], tally: Tally) -> Minimiser:
+def compile_kind(kind: Kind, granted: Sequence[tuple[Outlet, CollectGrant]], tally: Tally) -> Minimiser:
     """
-    Return the function ``minimise(fields, at_ms)`` that feeds one reading of *kind* to *outlets*.
+    Return the function ``minimise(fields, at_ms)`` that feeds one reading of *kind* to the outlets.
+
+    Args:
+        granted: each outlet with the permission to collect for its purpose.
+        tally: counts what is dropped.
 
     It returns how many outlets took the reading; 0 when the reading was dropped, which *tally* then counts. Values
     of a declared field that are None count as absent.
     """
+    if not all(isinstance(grant, CollectGrant) for _, grant in granted):
+        raise TypeError("an outlet without a grant to collect")
+    outlets = [outlet for outlet, _ in granted]
     text = _write(kind, tuple(outlet.view for outlet in outlets))
     bound: dict[str, Any] = {
         "tally": tally,
@@ -140,7 +147,7 @@ def _write(kind: Kind, views: tuple[View, ...]) -> str:
     for at, declared in enumerate(kind.fields):
         lines += _write_check(kind, declared, at)
     lines += _write_gate(kind, names)
-    lines.append("    taken = 0" if any(view.every_ms for view in views) else f"    taken = {len(views)}")
+    lines.append(f"    taken = {sum(view.every_ms is None for view in views)}")  # windows may find it late
     for at, view in enumerate(views):
         lines += _write_row(at, view, names) if view.every_ms is None else _write_window(at, view, names)
     lines.append("    return taken")
@@ -169,16 +176,37 @@ def _write_fast(declared: PolicyField, at: int) -> list[str]:
     Write the usual case of one field as a single comparison; what it lets in, ``reading.check`` lets in alike.
     """
     if declared.type in NUMERIC:
-        low, high = (float(declared.step.decimal(bound)) for bound in (declared.low, declared.high))
+        low, high = _sure_floats(declared)
+        least, most = _sure_integers(declared)
         multiplier, divisor = declared.step.multiplier(), declared.step.divisor()
         scaled = "v" if multiplier == 1 else f"v * {multiplier}"
         scaled = scaled if divisor == 1 else f"{scaled} / {divisor}"
         lines = [f"    elif type(v) is float and {low!r} <= v <= {high!r}:", f"        f{at} = round({scaled})"]
         whole = "v" if multiplier == 1 == divisor else f"round({scaled})"
-        return [*lines, f"    elif type(v) is int and {low!r} <= v <= {high!r}:", f"        f{at} = {whole}"]
+        return [*lines, f"    elif type(v) is int and {least} <= v <= {most}:", f"        f{at} = {whole}"]
     if declared.type is FieldType.TEXT:
         return [f"    elif type(v) is str and len(v) <= {declared.max_length} and v.isascii():", f"        f{at} = v"]
     return []
+
+
+def _sure_floats(declared: PolicyField) -> tuple[float, float]:
+    """
+    Return floats between which everything is in range once it is quantised.
+
+    Near 2**53 steps the float of a bound may quantise to the integer beyond it; the few left out are checked.
+    """
+    step = declared.step
+    low, high = (float(step.decimal(bound)) for bound in (declared.low, declared.high))
+    while step.quantise(low) < declared.low:
+        low = math.nextafter(low, math.inf)
+    while step.quantise(high) > declared.high:
+        high = math.nextafter(high, -math.inf)
+    return low, high
+
+
+def _sure_integers(declared: PolicyField) -> tuple[int, int]:
+    low, high = (declared.step.decimal(bound) for bound in (declared.low, declared.high))
+    return max(math.ceil(low), 1 - BINARY64_INTEGER), min(math.floor(high), BINARY64_INTEGER - 1)
 
 
 def _write_gate(kind: Kind, names: _Names) -> list[str]:
@@ -255,13 +283,17 @@ def _slot_lines(view_field: ViewField, slot: int, value: str) -> list[str]:
         case Window.MAX:
             return [f"if w[{slot}] is None or {value} > w[{slot}]: w[{slot}] = {value}"]
         case Window.FIRST:
-            return [f"if w[{slot}] is None: w[{slot}] = {value}"]
+            return [f"if w[{slot}] is None or at_ms < w[{slot + 1}]: w[{slot}] = {value}; w[{slot + 1}] = at_ms"]
         case Window.LAST:
-            return [f"w[{slot}] = {value}"]
+            return [f"if w[{slot}] is None or at_ms >= w[{slot + 1}]: w[{slot}] = {value}; w[{slot + 1}] = at_ms"]
         case _:  # delta
             pass
+    first, first_at, last, last_at, total = (f"w[{at}]" for at in range(slot, slot + 5))
+    after, before = (
+        f"{total} += increase({view_field.field.modulus}, {step})" for step in (f"{last}, {value}", f"{value}, {first}")
+    )
     return [
-        f"if w[{slot}] is None: w[{slot}] = {value}",
-        f"else: w[{slot + 2}] += increase({view_field.field.modulus}, w[{slot + 1}], {value})",
-        f"w[{slot + 1}] = {value}",
+        f"if {first} is None: {first} = {last} = {value}; {first_at} = {last_at} = at_ms",
+        f"elif at_ms >= {last_at}: {after}; {last} = {value}; {last_at} = at_ms",
+        f"elif at_ms < {first_at}: {before}; {first} = {value}; {first_at} = at_ms",
     ]

@@ -22,7 +22,7 @@ EPOCH_S = 86_400  # an epoch of tags and uploads is one UTC day
 _UNIT_MS: Final = {"ms": 1, "s": SECOND_MS, "min": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 _DURATION = re.compile(r"([1-9][0-9]{0,11})(ms|s|min|h|d)")
 _EXPONENT_LIMIT = 12  # 10**-12 .. 10**12 covers pico to tera; scaled values stay inside 63 bits
-_BINARY64_INTEGER = 1 << 53  # above this a float no longer holds every integer
+BINARY64_INTEGER = 1 << 53  # above this a float no longer holds every integer
 
 
 def parse_duration(text: str) -> int:
@@ -116,7 +116,7 @@ class Step:
         Raises:
             ValueError, OverflowError: on NaN and infinities, from :func:`round`.
         """
-        if isinstance(value, int) and abs(value) >= _BINARY64_INTEGER:
+        if isinstance(value, int) and abs(value) >= BINARY64_INTEGER:
             raise OverflowError("integer beyond what binary64 holds exactly")
         divisor = self.divisor()
         return round(value * self.multiplier() if divisor == 1 else value * self.multiplier() / divisor)

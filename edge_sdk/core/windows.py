@@ -3,8 +3,10 @@ Values of many readings become one row: windows per source, by the reading's own
 
 A window closes when its source reports from two windows on, or when it has been open for two lengths of monotonic
 time, so a source that falls silent still reports and a replay of old readings is not cut. Readings for a closed
-window are late and counted. A window that did not see its whole length (start, restart, consent or period change) is
-marked partial. What :meth:`WindowSet.snapshot` returns holds no raw source: sources are keyed tags there.
+window are late and counted. First, last and delta go by the readings' own times too, so a reading that comes out of
+order neither becomes the last nor looks like a counter that restarted. A window that did not see its whole length
+(start, restart, consent or period change) is marked partial. What :meth:`WindowSet.snapshot` returns holds no raw
+source: sources are keyed tags there. Sources remembered are bounded, whatever is invented outside.
 
 State of an open window is a plain list, because compiled code adds to it:
 ``[start_ms, end_ms, count, partial, opened_mono_ms, source, *slots]``.
@@ -26,10 +28,12 @@ _EMPTY: Final[dict[Window, tuple[Any, ...]]] = {
     Window.COUNT: (0,),
     Window.MIN: (None,),
     Window.MAX: (None,),
-    Window.FIRST: (None,),
-    Window.LAST: (None,),
-    Window.DELTA: (None, None, 0),  # first, last, increase
+    Window.FIRST: (None, 0),  # and when it was
+    Window.LAST: (None, 0),
+    Window.DELTA: (None, 0, None, 0, 0),  # first and when, last and when, increase between them
 }
+_WIDEST = (1 << 62) - 1  # between two values of this size lies a difference that a column can hold
+_LIMB = 1 << 62
 
 Pane = list[Any]
 
@@ -66,9 +70,16 @@ class _Trail:
 
     def __init__(self) -> None:
         self.current: Pane | None = None
-        self.previous: Pane | None = None
+        self.previous: Pane | None = None  # the window just before; there is none without a current one
         self.closed_until = 0
         self.carry: dict[int, int] = {}
+
+    @property
+    def panes(self) -> list[Pane]:
+        """
+        Return what is open, the older first, which is the order they close in.
+        """
+        return [pane for pane in (self.previous, self.current) if pane is not None]
 
 
 class WindowSet:
@@ -80,6 +91,8 @@ class WindowSet:
         emit: takes each finished row.
         show_source: turns a raw source into what the view says of it, None when the source does not leave.
         offset_ms: where in the day windows begin, from UTC midnight.
+
+    ``mono_ms`` is the monotonic time as last told by the owner, 0 before that.
     """
 
     def __init__(
@@ -96,7 +109,8 @@ class WindowSet:
         self._offset = offset_ms % view.every_ms
         self._places = slot_places(view)
         self._empty = [slot for view_field in view.fields if view_field.window for slot in _EMPTY[view_field.window]]
-        self._trails: dict[str | bytes, _Trail] = {}
+        self._trails: dict[str | bytes, _Trail] = {}  # the longest unheard first
+        self._most_trails = 2 * view.kind.max_sources  # the compiled gate lets that many in around a change of day
         self._tag_of: Callable[[str], bytes] | None = None
         self._since: int | None = None
 
@@ -109,9 +123,12 @@ class WindowSet:
         """
         if self._since is None:
             self._since = at_ms
-        trail = self._trails.get(source) or self._adopt(source)
+        trail = self._trails.get(source) or self._adopt(source, at_ms)
         current, previous = trail.current, trail.previous
         start = (at_ms - self._offset) // self._every * self._every + self._offset
+        if current is not None and start == current[START]:  # it waited under its tag since a restart
+            self.open[source] = current
+            return current
         if previous is not None and start == previous[START]:
             return previous
         if start < trail.closed_until or (current is not None and start < current[START] - self._every):
@@ -123,6 +140,7 @@ class WindowSet:
             return pane
         self._advance(trail, start)
         trail.current = self.open[source] = pane
+        self._trails[source] = self._trails.pop(source)
         return pane
 
     def close_idle(self) -> None:
@@ -131,20 +149,21 @@ class WindowSet:
         """
         limit = self.mono_ms - 2 * self._every
         for source, trail in self._trails.items():
-            for pane in (trail.previous, trail.current):
-                if pane is not None and pane[OPENED] <= limit:
-                    self._close(trail, pane)
-                    self._let_go(source, trail, pane)
+            for pane in trail.panes:
+                pane[OPENED] = pane[OPENED] or self.mono_ms  # opened before anyone told the time
+            if trail.current is not None and trail.current[OPENED] <= limit:
+                self._close_all(trail)  # with the one before, even if a straggler opened that later
+                self._shut(source)
+            elif trail.previous is not None and trail.previous[OPENED] <= limit:
+                self._close(trail, trail.previous)
+                trail.previous = None
 
     def cut(self) -> None:
         """
         Close every window now, marked partial, and forget all sources: the stream ends.
         """
         for trail in self._trails.values():
-            for pane in (trail.previous, trail.current):
-                if pane is not None:
-                    pane[PARTIAL] = 1
-                    self._close(trail, pane)
+            self._cut(trail)
         self.discard()
 
     def discard(self) -> None:
@@ -155,22 +174,13 @@ class WindowSet:
         self._trails.clear()
         self._since = None
 
-    def forget_silent(self) -> None:
-        """
-        Forget sources without an open window, so that invented ones do not stay; counters start anew for them.
-        """
-        for source in [source for source, trail in self._trails.items() if trail.current is None]:
-            if self._trails[source].previous is None:
-                del self._trails[source]
-
     def snapshot(self, tag_of: Callable[[str], bytes]) -> list[Any]:
         """
         Return all open windows as plain values, raw sources replaced by their tags.
         """
         entries = []
         for source, trail in self._trails.items():
-            panes = [pane for pane in (trail.previous, trail.current) if pane is not None]
-            kept = [[*pane[:OPENED], *pane[SOURCE:]] for pane in panes]
+            kept = [[*pane[:OPENED], pane[SOURCE], *map(_split, pane[SLOTS:])] for pane in trail.panes]
             tag = tag_of(source) if isinstance(source, str) else source
             entries.append([tag, trail.closed_until, [[at, value] for at, value in trail.carry.items()], kept])
         return entries
@@ -185,18 +195,34 @@ class WindowSet:
             trail = _Trail()
             trail.closed_until = closed_until
             trail.carry = dict(carry)
-            panes = [[*pane[:OPENED], mono_ms, *pane[OPENED:]] for pane in kept]
-            for pane in panes:
-                pane[PARTIAL] = 1
+            panes = [
+                [start, end, count, 1, mono_ms, source, *map(_joined, slots)]
+                for start, end, count, _, source, *slots in kept
+            ]
             trail.current = panes.pop() if panes else None
             trail.previous = panes.pop() if panes else None
             self._trails[tag] = trail
 
-    def _adopt(self, source: str) -> _Trail:
+    def _adopt(self, source: str, at_ms: int) -> _Trail:
         tag = self._tag_of(source) if self._tag_of is not None else None
-        trail = self._trails.pop(tag) if tag is not None and tag in self._trails else _Trail()
+        if tag is not None and tag in self._trails:
+            trail = self._trails.pop(tag)
+        else:
+            if len(self._trails) >= self._most_trails:
+                self._forget_one(at_ms)
+            trail = _Trail()
         self._trails[source] = trail
         return trail
+
+    def _forget_one(self, at_ms: int) -> None:
+        """
+        Make room for a source: forget the longest unheard one, if possible one without an open window.
+        """
+        silent = (source for source, trail in self._trails.items() if trail.current is None)
+        source = next(silent, next(iter(self._trails)))
+        self._cut(self._trails.pop(source))
+        self._shut(source)
+        self._since = max(self._since or at_ms, at_ms)  # if it comes back within a window, that one is partial
 
     def _new(self, source: str, start: int) -> Pane:
         assert self._since is not None
@@ -213,13 +239,19 @@ class WindowSet:
             else:
                 self._close(trail, trail.current)
 
-    def _let_go(self, source: str | bytes, trail: _Trail, pane: Pane) -> None:
-        if pane is trail.previous:
-            trail.previous = None
-        else:
-            trail.current = None
-            if isinstance(source, str):
-                self.open.pop(source, None)
+    def _shut(self, source: str | bytes) -> None:
+        if isinstance(source, str):
+            self.open.pop(source, None)
+
+    def _cut(self, trail: _Trail) -> None:
+        for pane in trail.panes:
+            pane[PARTIAL] = 1
+        self._close_all(trail)
+
+    def _close_all(self, trail: _Trail) -> None:
+        for pane in trail.panes:
+            self._close(trail, pane)
+        trail.previous = trail.current = None
 
     def _close(self, trail: _Trail, pane: Pane) -> None:
         values = [
@@ -227,8 +259,8 @@ class WindowSet:
             for view_field, place in zip(self._view.fields, self._places, strict=True)
         ]
         trail.closed_until = pane[END]
-        if pane[COUNT]:  # a window opened by a reading whose values were all invalid still counts as one
-            self._emit((pane[START], -pane[COUNT] if pane[PARTIAL] else pane[COUNT], *values))
+        # The count is of readings: one whose values were all invalid still counts.
+        self._emit((pane[START], -pane[COUNT] if pane[PARTIAL] else pane[COUNT], *values))
 
     def _finish(self, trail: _Trail, view_field: ViewField, pane: Pane, place: int) -> Any:
         first = pane[place]
@@ -236,7 +268,7 @@ class WindowSet:
             case Window.MEAN:
                 return shape_mean(view_field, first, pane[place + 1]) if pane[place + 1] else None
             case Window.SUM:
-                return shape_number(view_field, first) if pane[place + 1] else None
+                return _fitting(shape_number(view_field, first)) if pane[place + 1] else None
             case Window.COUNT:
                 return first
             case Window.DELTA:
@@ -246,10 +278,26 @@ class WindowSet:
         return first if first is None or view_field.is_text else shape_number(view_field, first)
 
     def _finish_delta(self, trail: _Trail, view_field: ViewField, pane: Pane, place: int) -> int | None:
-        first, last, increased = pane[place : place + 3]
+        first, _, last, _, increased = pane[place : place + 5]
         if first is None:
             return None
         if place in trail.carry:
             increased += increase(view_field.field.modulus, trail.carry[place], first)
         trail.carry[place] = last
-        return shape_number(view_field, increased)
+        return _fitting(shape_number(view_field, increased))
+
+
+def _fitting(value: int) -> int | None:
+    # Only sums of absurd values come here beyond it; a column could not hold them, and no false value may leave.
+    return value if -_WIDEST <= value <= _WIDEST else None
+
+
+def _split(slot: Any) -> Any:
+    """
+    Return *slot* as a snapshot holds it: whole numbers of any size as (high, low), which no slot is otherwise.
+    """
+    return list(divmod(slot, _LIMB)) if isinstance(slot, int) and not -_LIMB <= slot < _LIMB else slot
+
+
+def _joined(slot: Any) -> Any:
+    return slot[0] * _LIMB + slot[1] if isinstance(slot, list) else slot
