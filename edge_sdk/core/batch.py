@@ -9,9 +9,10 @@ after, in ``seal``; the decoder bounds what it inflates before it looks at it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import pairwise
 from typing import Any
 
 from edge_sdk.core import cbor
@@ -78,7 +79,7 @@ class Batch:
     stream_key: bytes
     clock: ClockQuality = ClockQuality.WALL
     gaps: tuple[Gap, ...] = ()
-    tables: Mapping[int, Sequence[Row]] = field(default_factory=dict)
+    tables: Mapping[int, Sequence[Row]] = field(default_factory=dict, repr=False)
     boot: bytes | None = None
     offset_ms: int | None = None
 
@@ -139,7 +140,7 @@ def decode_batch(payload: bytes, views_of: Callable[[bytes], Sequence[View] | No
         digest=digest,
         stream_key=fields.take(9, "stream key", octets(32)),
         clock=ClockQuality(fields.take(5, "clock", uint(1))),
-        gaps=tuple(Gap(start, end, count, Reason(why)) for start, end, count, why in fields.take(6, "gaps", _GAPS)),
+        gaps=tuple(_gap(*told) for told in fields.take(6, "gaps", _GAPS)),
         tables=tables,
         boot=fields.maybe(10, "boot", octets(16)),
         offset_ms=fields.maybe(11, "offset", integer(-MAX_OFFSET_MS, MAX_OFFSET_MS)),
@@ -152,17 +153,16 @@ def merge_gaps(gaps: Sequence[Gap], limit: int = MAX_GAPS) -> tuple[Gap, ...]:
     """
     Return *gaps* in at most *limit* records: equal reasons at one place add up, then neighbours of one reason merge.
 
-    What no longer fits becomes one record per reason with the counts added; rows counted before stay counted.
+    What no longer fits becomes records of a place and a count. Rows counted before stay counted: a record of unknown
+    size takes up none of known size.
+
+    Args:
+        limit: at least two for each reason, which is what cannot be merged any further.
     """
-    merged: list[Gap] = []
-    for gap in sorted(gaps, key=lambda gap: (gap.reason, gap.first)):
-        if merged and (joined := _join(merged[-1], gap)) is not None:
-            merged[-1] = joined
-        else:
-            merged.append(gap)
+    merged = _joined(gaps)
     while len(merged) > limit:
-        merged = _coarsen(merged)
-    return tuple(sorted(merged, key=lambda gap: (gap.first, gap.reason)))
+        merged = _joined(_coarsen(merged))
+    return tuple(sorted(merged, key=lambda gap: (gap.first, gap.reason, gap.last is None, gap.count is None)))
 
 
 def rows_of(gap: Gap) -> int | None:
@@ -177,22 +177,50 @@ def _join(left: Gap, right: Gap) -> Gap | None:
         return None
     if left.last is not None and right.last is not None and right.first == left.last + 1:
         return Gap(left.first, right.last, None, left.reason)
-    if left.first == right.first and left.last is None and right.last is None:
-        unknown = left.count is None or right.count is None
-        return Gap(left.first, None, None if unknown else (left.count or 0) + (right.count or 0), left.reason)
+    if left.first == right.first and left.last is None and right.last is None and _is_known(left) == _is_known(right):
+        return _sum_of(left, right)
     return None
+
+
+def _joined(gaps: Iterable[Gap]) -> list[Gap]:
+    """
+    Return *gaps* in groups of one reason and known or unknown size, those that lose nothing by it joined.
+    """
+    merged: list[Gap] = []
+    for gap in sorted(gaps, key=lambda gap: (gap.last is None, gap.reason, _is_known(gap), gap.first)):
+        if merged and (joined := _join(merged[-1], gap)) is not None:
+            merged[-1] = joined
+        else:
+            merged.append(gap)
+    return sorted(merged, key=lambda gap: (gap.reason, _is_known(gap), gap.first))
 
 
 def _coarsen(gaps: list[Gap]) -> list[Gap]:
     """
-    Merge the two neighbours of one reason that lie closest; with one record a reason left there is nothing to merge.
+    Merge the two neighbours of one group that lie closest.
     """
-    pairs = [at for at in range(len(gaps) - 1) if gaps[at].reason is gaps[at + 1].reason]
+    pairs = [at for at, (left, right) in enumerate(pairwise(gaps)) if _group(left) == _group(right)]
     best = min(pairs, key=lambda at: gaps[at + 1].first - gaps[at].first)
-    left, right = gaps[best], gaps[best + 1]
-    counts = [rows_of(left), rows_of(right)]
-    count = None if None in counts else sum(n for n in counts if n is not None)
-    return [*gaps[:best], Gap(left.first, None, count, left.reason), *gaps[best + 2 :]]
+    return [*gaps[:best], _sum_of(gaps[best], gaps[best + 1]), *gaps[best + 2 :]]
+
+
+def _sum_of(left: Gap, right: Gap) -> Gap:
+    counts = (rows_of(left), rows_of(right))
+    return Gap(left.first, None, None if None in counts else sum(n or 0 for n in counts), left.reason)
+
+
+def _is_known(gap: Gap) -> bool:
+    return rows_of(gap) is not None
+
+
+def _group(gap: Gap) -> tuple[Reason, bool]:
+    return gap.reason, _is_known(gap)
+
+
+def _gap(start: int, end: int | None, count: int | None, why: int) -> Gap:
+    if end is not None and (end < start or count is not None):
+        raise Malformed("batch gap ends before its first row, or is told in two ways")
+    return Gap(start, end, count, Reason(why))
 
 
 def _inflate(deflated: bytes) -> bytes:

@@ -3,8 +3,9 @@ Rows of one view as columns: delta per source, zigzag, varint (SPEC 6.2).
 
 A row is a tuple: ``(at_ms, *values)`` for a view of every reading, ``(start_ms, count, *values)`` for windows, where
 a negative count marks a partial window. A value is a scaled integer, text, the bytes of a pseudonym, or None when
-the reading did not have it. Columns are plain loops on purpose: cleverer ones gained at most a fifth. Compression,
-sequence numbers and gaps belong to ``batch``; nothing here is secret or trusted.
+the reading did not have it. Whole numbers lie within 2**62 of 0, so that every difference fits 64 bits. Columns are
+plain loops on purpose: cleverer ones gained at most a fifth. One list of rows has one encoding, and the decoder takes
+no other. Compression, sequence numbers and gaps belong to ``batch``; nothing here is secret or trusted.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ Row = tuple[Any, ...]
 
 MAX_ROWS = 65_536  # of one table; a device closes a batch far earlier
 _MAX_ZIGZAG = (1 << 64) - 1
+_MAX_SHIFT = 63  # of the tenth byte; an eleventh would only make the integer grow
 _MAX_TABLES_BYTES = 8 << 20
 
 
@@ -84,8 +86,8 @@ def unpack(packed: bytes, groups: Sequence[int], group_count: int) -> list[int]:
     for group in groups:
         zigzag, shift, start = 0, 0, position
         while True:
-            if position >= end:
-                raise Malformed("column: ends early", position)
+            if position >= end or shift > _MAX_SHIFT:
+                raise Malformed("column: ends early, or a varint is too long", position)
             byte = packed[position]
             position += 1
             zigzag |= (byte & 127) << shift
@@ -181,12 +183,17 @@ def _decode_table(view: View, table: list[Any]) -> list[Row]:
 def _decode_words(column: Any, count: int, *, missing: bool) -> tuple[list[Any], list[int]]:
     if not isinstance(column, list) or len(column) != 2 or not isinstance(column[0], list):
         raise Malformed("text column: no pair of words and places")
+    if not all(isinstance(word, str | bytes) for word in column[0]) or len(set(column[0])) != len(column[0]):
+        raise Malformed("text column: a word is no text, or there twice")
     words = [None, *column[0]] if missing else list(column[0])
-    if not all(isinstance(word, str | bytes) for word in column[0]):
-        raise Malformed("text column: a word is no text")
     places = unpack(_bytes(column[1]), [0] * count, 1)
-    if places and not (min(places) >= 0 and max(places) < len(words)):
-        raise Malformed("text column: place without a word")
+    known = int(missing)
+    for place in places:
+        if not 0 <= place <= known:
+            raise Malformed("text column: words are not in order of first use")
+        known += place == known
+    if known != len(words):
+        raise Malformed("text column: words and places do not match")
     return words, places
 
 
@@ -199,6 +206,8 @@ def _decode_numbers(column: Any, groups: Sequence[int], group_count: int) -> lis
     if len(present) != (len(groups) + 7) // 8 or int.from_bytes(present, "little") >> len(groups):
         raise Malformed("number column: presence bits are not one a row")
     held = [bool(present[position >> 3] >> (position & 7) & 1) for position in range(len(groups))]
+    if all(held):
+        raise Malformed("number column: presence bits where nothing is missing")
     kept = iter(unpack(_bytes(column[1]), [g for g, is_held in zip(groups, held, strict=True) if is_held], group_count))
     return [next(kept) if is_held else None for is_held in held]
 
