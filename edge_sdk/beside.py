@@ -13,12 +13,13 @@ from edge_sdk.config import Config
 from edge_sdk.consent_state import FRESH_WITHIN_MS, ConsentState
 from edge_sdk.core.policy import Policy, Purpose, purpose_digest
 from edge_sdk.errors import BadInput, LifecycleRefused
+from edge_sdk.keystore import FileKeyStore
 from edge_sdk.opening import suite_of
 from edge_sdk.outbox import Outbox
 from edge_sdk.policy_file import load_policy
 from edge_sdk.status import PurposeStatus, Status, clock_word, purpose_status
 from edge_sdk.stream_record import Record, open_record
-from edge_sdk.vault import FileKeyStore, Lane, Vault, read_lane
+from edge_sdk.vault import Lane, Vault, read_lane
 
 
 def status_beside(config: Config) -> Status:

@@ -226,17 +226,16 @@ class Binding:
         vault = self._rooms.vault
         held = vault.ring.pseudonyms.get(purpose.name)
         if held is None or period - held[0] > _RATCHET_LIMIT:
-            vault.ring.pseudonyms[purpose.name] = (period, PseudonymKey(self._rooms.draw(SECRET_BYTES)))
-            vault.save() if held is None else vault.replace_root()
+            vault.put_pseudonym(purpose.name, period, PseudonymKey(self._rooms.draw(SECRET_BYTES)))
             return
         at, key = held
         while at < period:
             passed, key = key, next_pseudonym_key(key)
-            passed.destroy()
+            if at != held[0]:
+                passed.destroy()
             at += 1
         if at != held[0]:
-            vault.ring.pseudonyms[purpose.name] = (at, key)
-            vault.replace_root()
+            vault.put_pseudonym(purpose.name, at, key)
 
     def _destroy_ended(self) -> None:
         """

@@ -38,7 +38,7 @@ from edge_sdk.core.messages import open_downlink
 from edge_sdk.core.policy import Purpose
 from edge_sdk.core.shape import Fields, list_of, octets, uint
 from edge_sdk.errors import ConsentRefused, EdgeError
-from edge_sdk.vault import Lane, Vault
+from edge_sdk.vault import Lane, Vault, check_format
 
 FORMAT = 1
 FRESH_WITHIN_MS = 86_400_000  # a device that has heard nothing for a day collects but does not send
@@ -303,6 +303,7 @@ def _decode(encoded: bytes) -> Held:
     if not encoded:
         return Held()
     fields = Fields(cbor.decode(encoded, _LIMIT, "state"), "state")
+    check_format("state.bin", fields.take(0, "format", uint()), FORMAT)
     return Held(
         recipients=fields.take(1, "recipients", octets(None, _DOCUMENT_LIMIT)),
         statement=fields.take(2, "statement", octets(None, _DOCUMENT_LIMIT)),

@@ -33,9 +33,10 @@ from edge_sdk.core.keys import (
 from edge_sdk.core.messages import EnrolRequest, seal_enrol
 from edge_sdk.core.seal import hpke_key_pair
 from edge_sdk.errors import ConfigError, Refused, UplinkError
+from edge_sdk.keystore import FileKeyStore
 from edge_sdk.opening import draw, suite_of
 from edge_sdk.transport import Request, Transport
-from edge_sdk.vault import FileKeyStore, Generation, Keyring, Lane, Vault, read_lane, write_lane
+from edge_sdk.vault import Generation, Keyring, Lane, Vault, read_lane, write_lane
 
 _ROOT_LIMIT = 1 << 16
 

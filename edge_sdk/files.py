@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +126,37 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> None:
     take_place(path)
 
 
+def append(path: Path, content: bytes, *, at: int) -> None:
+    """
+    Write *content* at offset *at*, the end of what counts in *path*, cut off what lies behind, and sync.
+
+    After a power cut: the bytes before *at* are whole; of *content* all, none or a part is there.
+    """
+    fresh = not path.exists()
+    with _told(path, "append to"):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _CLOSE_ON_EXEC, 0o600)
+        try:
+            os.ftruncate(descriptor, at)
+            os.lseek(descriptor, at, os.SEEK_SET)
+            _write_all(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    if fresh:
+        sync_folder(path.parent)
+
+
+def move(path: Path, to: Path) -> None:
+    """
+    Rename *path*, taking the place of what is there, and sync the folder.
+
+    After a power cut: under the old name or the new one, whole.
+    """
+    with _told(path, "move"):
+        os.replace(path, to)
+    sync_folder(path.parent)
+
+
 def remove(path: Path) -> None:
     """
     Remove *path* if it is there, overwriting its bytes first, and sync the folder.
@@ -174,6 +206,22 @@ def size(path: Path) -> int:
         return 0
 
 
+def tree(folder: Path) -> list[Path]:
+    """
+    Return every file below *folder*, by name.
+    """
+    with _told(folder, "list"):
+        return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def remove_tree(folder: Path) -> None:
+    """
+    Remove *folder* with all that is in it, overwriting nothing: not for what must be erased.
+    """
+    with _told(folder, "remove"):
+        shutil.rmtree(folder)
+
+
 def headroom(folder: Path) -> tuple[int, int]:
     """
     Return free bytes and free inodes of the file system under *folder*; -1 where it does not count inodes.
@@ -221,8 +269,12 @@ class Page:
 
         After a power cut: the slot holds the old bytes, the new ones, or a torn mixture; no other slot is touched.
         """
+        if len(content) > self._slot_bytes:
+            raise ValueError("content is longer than a slot")
         with _told(self._path, "write"):
-            os.pwrite(self._descriptor, content.ljust(self._slot_bytes, b"\x00"), slot * self._slot_bytes)
+            written = os.pwrite(self._descriptor, content.ljust(self._slot_bytes, b"\x00"), slot * self._slot_bytes)
+            if written != self._slot_bytes:
+                raise OSError(errno.EIO, "short write")
             os.fdatasync(self._descriptor)
 
     def close(self) -> None:
@@ -252,8 +304,9 @@ class FolderLock:
 
     def close(self) -> None:
         """
-        Let others in.
+        Let others in, also where a forked child still has the descriptor.
         """
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         os.close(self._descriptor)
 
 
@@ -263,9 +316,11 @@ def open_database(path: Path, *, page_bytes: int, read_only: bool = False) -> sq
 
     The connection may be used from any thread, one at a time. Its files are 0600.
     """
+    connection: sqlite3.Connection | None = None
     try:
         if read_only:
-            return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=2.0)
+            uri = path.absolute().as_uri() + "?mode=ro"
+            return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=2.0)
         _precreate(path)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
         connection.execute(f"PRAGMA page_size={page_bytes}")
@@ -274,7 +329,29 @@ def open_database(path: Path, *, page_bytes: int, read_only: bool = False) -> sq
             connection.execute(f"PRAGMA {pragma}")
         return connection
     except sqlite3.Error as error:
-        raise StorageError(f"cannot open {path.name}: {type(error).__name__}") from error
+        if connection is not None:
+            connection.close()
+        raise database_error(path, error) from error
+
+
+def database_error(path: Path, error: sqlite3.Error) -> StorageError:
+    """
+    Return what to raise for an *error* of the database at *path*: its name, and what an operator can do.
+    """
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    hint = next((hint for prefix, hint in _DATABASE_HINTS.items() if name.startswith(prefix)), "")
+    return StorageError(f"{path.name}: {name}", hint=hint)
+
+
+_DATABASE_HINTS: Final = {
+    "SQLITE_FULL": "free space on the file system, or lower [outbox] quota",
+    "SQLITE_IOERR": "the medium reports errors: replace it",
+    "SQLITE_READONLY": "the file system is mounted read-only: check the medium",
+    "SQLITE_CANTOPEN": "check that the state folder is there, and run as the user that owns it",
+    "SQLITE_NOTADB": "the file is damaged: move it away and start again; what waited in it is lost",
+    "SQLITE_CORRUPT": "the file is damaged: move it away and start again; what waited in it is lost",
+    "SQLITE_BUSY": "another program holds the file open: end it",
+}
 
 
 def _precreate(path: Path) -> None:

@@ -36,17 +36,27 @@ class KeyPage:
         self._page = files.Page(folder / "page.bin", SLOT_BYTES, 2)
         valid = [found for slot in (0, 1) if (found := self._read(slot)) is not None]
         self._count, self.entries = max(valid, key=lambda found: found[0], default=(0, {}))
+        self._owed = 0  # slots still to be written until none holds a destroyed key
 
     def put(self, stream: int, batch: int, wrapped: bytes) -> None:
         """
         Keep the wrapped key of an open batch.
 
         After a power cut: the entry is there or not; all others are.
+
+        Raises:
+            StorageError: it is not kept; the key must not be used.
         """
-        if len(self.entries) >= MAX_ENTRIES:
+        place = (stream, batch)
+        if len(self.entries) >= MAX_ENTRIES and place not in self.entries:
             raise StorageError("too many batches are open at once", hint="declare fewer purposes")
-        self.entries[stream, batch] = wrapped
-        self._write()
+        before = self.entries
+        self.entries = {**before, place: wrapped}
+        try:
+            self._settle(1)
+        except StorageError:
+            self.entries = before
+            raise
 
     def destroy(self, gone: set[tuple[int, int]]) -> None:
         """
@@ -57,8 +67,7 @@ class KeyPage:
         kept = {place: wrapped for place, wrapped in self.entries.items() if place not in gone}
         if len(kept) != len(self.entries):
             self.entries = kept
-            self._write()
-            self._write()
+            self._settle(2)
 
     def close(self) -> None:
         """
@@ -66,12 +75,18 @@ class KeyPage:
         """
         self._page.close()
 
-    def _write(self) -> None:
-        self._count += 1
+    def _settle(self, slots: int) -> None:
+        self._owed = max(self._owed, slots)  # what a failed destroy left over is made up for by the next write
+        while self._owed:
+            self._write(self._count + 1)
+            self._count += 1  # only now: a write that failed is repeated in its slot, and the valid one stays
+            self._owed -= 1
+
+    def _write(self, count: int) -> None:
         body = cbor.encode([[stream, batch, wrapped] for (stream, batch), wrapped in sorted(self.entries.items())])
-        head = _MAGIC + self._count.to_bytes(8) + len(body).to_bytes(4)
+        head = _MAGIC + count.to_bytes(8) + len(body).to_bytes(4)
         check = hashlib.sha256(head + body).digest()[:_CHECK_BYTES]
-        self._page.write_slot(self._count % 2, head + check + body)
+        self._page.write_slot(count % 2, head + check + body)
 
     def _read(self, slot: int) -> tuple[int, dict[tuple[int, int], bytes]] | None:
         held = self._page.read_slot(slot)

@@ -23,13 +23,14 @@ from edge_sdk.core.seal import x_wing_available
 from edge_sdk.errors import ConfigError
 from edge_sdk.events import Event, tell
 from edge_sdk.keypage import KeyPage
+from edge_sdk.keystore import FileKeyStore
 from edge_sdk.line import Line
 from edge_sdk.outbox import Outbox
 from edge_sdk.policy_file import load_policy, policy_text
 from edge_sdk.recording import Recording
 from edge_sdk.streams import Rooms
 from edge_sdk.uplink import Uplink
-from edge_sdk.vault import FileKeyStore, Vault, read_lane, write_lane
+from edge_sdk.vault import Vault, read_lane, write_lane
 from edge_sdk.writer import Writer
 
 SUITES: Final = {"hpke-9-ke": claims.ALG_HPKE_X_WING, "hpke-4-ke": claims.ALG_HPKE_X25519}

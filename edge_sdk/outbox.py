@@ -39,6 +39,7 @@ CREATE TABLE aside(
 CREATE TABLE site(key TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
 _ORDER: Final = "SELECT id, stream, first, last, told, kept_ms, bytes, batch_id FROM sealed ORDER BY id"
+_ASIDE_BYTES: Final = "SELECT SUM(bytes) FROM aside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +89,18 @@ class Outbox:
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self._path = folder / "outbox.db"
+        self.queues: dict[int, dict[int, Held]] = {}
+        self.sealed_bytes = self.pending_bytes = self.aside_bytes = 0
+        self._next_sealed = self._next_pending = 1
         self._db = files.open_database(self._path, page_bytes=PAGE_BYTES, read_only=read_only)
-        if not read_only:
-            self._db.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
-            self._check_format()
-        self._load_order()
+        try:
+            if not read_only:
+                self._rows(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
+            self._check_format(read_only=read_only)
+            self._load_order()
+        except BaseException:
+            self._db.close()
+            raise
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -112,10 +120,11 @@ class Outbox:
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                self._load_order()
+                with contextlib.suppress(StorageError):  # where it cannot even be read, the first error is told
+                    self._load_order()
                 raise
         except sqlite3.Error as error:
-            raise _storage_error(error) from error
+            raise files.database_error(self._path, error) from error
 
     def streams(self) -> list[StreamRow]:
         """
@@ -146,6 +155,7 @@ class Outbox:
         self._db.execute("DELETE FROM stream WHERE id=?", (stream,))
         self.sealed_bytes -= sum(held.size for held in self.queues.pop(stream, {}).values())
         self.pending_bytes = self._number("SELECT SUM(LENGTH(body)) FROM pending")
+        self.aside_bytes = self._number(_ASIDE_BYTES)
 
     def put_pending(self, stream: int, batch: int, rows: int, body: bytes) -> None:
         """
@@ -210,10 +220,7 @@ class Outbox:
         Raises:
             StorageError: when the medium no longer gives them.
         """
-        try:
-            rows = self._rows("SELECT body FROM sealed WHERE id=?", held.id)
-        except sqlite3.Error as error:
-            raise _storage_error(error) from error
+        rows = self._rows("SELECT body FROM sealed WHERE id=?", held.id)
         if not rows:
             raise StorageError("a sealed batch is no longer in the outbox")
         body: bytes = rows[0][0]
@@ -234,6 +241,7 @@ class Outbox:
             "INSERT INTO aside SELECT id, stream, first, last, ?, bytes, batch_id, body FROM sealed WHERE id=?",
             (reason, held.id),
         )
+        self.aside_bytes += held.size
         self.drop_sealed(held)
 
     def aside(self) -> list[tuple[int, int, int, int, str, int]]:
@@ -247,6 +255,7 @@ class Outbox:
         Forget a set-aside batch.
         """
         self._db.execute("DELETE FROM aside WHERE id=?", (row,))
+        self.aside_bytes = self._number(_ASIDE_BYTES)
 
     def number(self, key: str) -> int:
         """
@@ -276,7 +285,7 @@ class Outbox:
         """
         Move the write-ahead log into the file and cut it: at stop, withdrawal and wipe, too dear for each batch.
         """
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def file_bytes(self) -> int:
         """
@@ -290,9 +299,9 @@ class Outbox:
         """
         self._db.close()
 
-    def _check_format(self) -> None:
+    def _check_format(self, *, read_only: bool) -> None:
         found = self._number("PRAGMA user_version")
-        if found == 0:
+        if found == 0 and not read_only:
             with self.transaction():
                 for statement in filter(None, map(str.strip, _SCHEMA.split(";"))):
                     self._db.execute(statement)
@@ -307,14 +316,17 @@ class Outbox:
         """
         Read the order of sealed batches, without their bodies, as the file has it.
         """
-        self.queues: dict[int, dict[int, Held]] = {}
-        self.sealed_bytes = 0
-        for row in self._rows(_ORDER):
-            self._enqueue(Held(*row))
+        held = [Held(*row) for row in self._rows(_ORDER)]
         newest = self._number("SELECT MAX(id) FROM sealed"), self._number("SELECT MAX(id) FROM aside")
-        self._next_sealed = 1 + max(newest)
-        self._next_pending = 1 + self._number("SELECT MAX(id) FROM pending")
-        self.pending_bytes = self._number("SELECT SUM(LENGTH(body)) FROM pending")
+        next_pending = 1 + self._number("SELECT MAX(id) FROM pending")
+        pending_bytes = self._number("SELECT SUM(LENGTH(body)) FROM pending")
+        aside_bytes = self._number(_ASIDE_BYTES)
+        # All is read: only now may it replace what is in memory.
+        self._next_sealed, self._next_pending = 1 + max(newest), next_pending
+        self.pending_bytes, self.aside_bytes, self.sealed_bytes = pending_bytes, aside_bytes, 0
+        self.queues.clear()
+        for one in held:
+            self._enqueue(one)
 
     def _enqueue(self, held: Held) -> None:
         self.queues.setdefault(held.stream, {})[held.id] = held
@@ -328,18 +340,11 @@ class Outbox:
             self.queues.pop(held.stream, None)
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
-        return self._db.execute(query, values).fetchall()
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise files.database_error(self._path, error) from error
 
     def _number(self, query: str, *values: Any) -> int:
         rows = self._rows(query, *values)
         return int(rows[0][0] or 0) if rows else 0
-
-
-def _storage_error(error: sqlite3.Error) -> StorageError:
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    hints = {
-        "SQLITE_FULL": "free space on the file system, or lower [outbox] quota",
-        "SQLITE_IOERR": "the medium reports errors: replace it",
-        "SQLITE_READONLY": "the file system is mounted read-only: check the medium",
-    }
-    return StorageError(f"outbox.db: {name}", hint=hints.get(name, ""))

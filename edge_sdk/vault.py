@@ -2,11 +2,11 @@
 Keys at rest, and the small files that only they open.
 
 All keys are random and independent. They lie together in ``vault.bin``, encrypted under the root key; the root key
-lies behind a :class:`KeyStore`. Destroying any key replaces the root key, so that an old copy of ``vault.bin`` on
+lies behind a ``keystore``. Destroying any key replaces the root key, so that an old copy of ``vault.bin`` on
 the medium opens with nothing that is left. ``state.bin`` (statement, floor) is under the state key. Apart lies the
 lane set ``lane.bin``: what the device needs to deliver a wipe receipt after everything else is gone.
 
-Files: root.key vault.bin state.bin lane.bin, each with a ``.new`` beside it while it is replaced. Reads no clock and
+Files: vault.bin state.bin lane.bin, each with a ``.new`` beside it while it is replaced. Reads no clock and
 draws nothing: random bytes come in as ``draw(count)``.
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from edge_sdk import files
 from edge_sdk.core import cbor
@@ -36,6 +35,7 @@ from edge_sdk.core.keys import (
 )
 from edge_sdk.core.shape import Fields, array, list_of, octets, text, uint
 from edge_sdk.errors import Malformed, StorageError, Tampered, VaultUnavailable
+from edge_sdk.keystore import KeyStore
 
 Draw = Callable[[int], bytes]
 
@@ -46,79 +46,6 @@ _STATE_AAD = b"edge-sdk/state/1"
 _VAULT_LIMIT = 1 << 20
 _STATE_LIMIT = 8 << 20  # it holds up to four policy texts
 _REF_BYTES = 8
-
-
-class KeyStore(Protocol):
-    """
-    Where the root key is kept: a file today, a TPM or secure element behind the same four calls.
-    """
-
-    method: str
-    """What destroying a key amounts to, in the words of a wipe receipt: clear, ce or ce-hw."""
-
-    def load(self) -> tuple[RootKey | None, RootKey | None]:
-        """
-        Return the key in force, and one that was staged and not promoted; None for what is not there.
-        """
-
-    def stage(self, key: RootKey) -> None:
-        """
-        Keep *key* durably beside the one in force.
-        """
-
-    def promote(self) -> None:
-        """
-        Destroy the key in force and put the staged one in its place.
-        """
-
-    def destroy(self) -> None:
-        """
-        Destroy all keys kept here.
-        """
-
-
-class FileKeyStore:
-    """
-    Keeps the root key in a 0600 file: whoever copies the medium copies the key.
-    """
-
-    method = "clear"
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "root.key"
-        self._staged = folder / ("root.key" + files.TEMPORARY)
-
-    def load(self) -> tuple[RootKey | None, RootKey | None]:
-        """
-        Return the key in force and a staged one.
-        """
-        return _read_key(self._path), _read_key(self._staged)
-
-    def stage(self, key: RootKey) -> None:
-        """
-        Write *key* beside the one in force.
-
-        After a power cut: the key in force is untouched.
-        """
-        files.write_beside(self._path, key.reveal())
-        files.sync_folder(self._path.parent)
-
-    def promote(self) -> None:
-        """
-        Zero the old key file, then rename the staged one to it.
-
-        After a power cut: the staged key is whole; the old one is whole, zeroed or gone.
-        """
-        if files.exists(self._path):
-            files.overwrite(self._path)
-        files.take_place(self._path)
-
-    def destroy(self) -> None:
-        """
-        Zero and remove both files.
-        """
-        files.remove(self._path)
-        files.remove(self._staged)
 
 
 @dataclass(slots=True)
@@ -181,6 +108,8 @@ class Vault:
         self._store = store
         self._root = root
         self._draw = draw
+        self._promotion_due = False  # vault.bin is under a key that is still only staged
+        self._is_uncertain = False  # vault.bin may be under the staged key or the one in force
         self.ring = ring
 
     @classmethod
@@ -230,6 +159,7 @@ class Vault:
         After a power cut: the old or the new keyring.
         """
         files.write(self._folder / "vault.bin", self._sealed_under(self._root))
+        self._is_uncertain = False
 
     def replace_root(self) -> None:
         """
@@ -237,38 +167,92 @@ class Vault:
 
         After a power cut: the old keyring under the old key, or the new one under the new key; :meth:`open` finishes
         the second. Until the old key's file is zeroed the destroyed key could still be had from old blocks.
+
+        Raises:
+            StorageError: when a step fails; asked for again, it goes on from where it was, and at every moment a key
+                of the store opens what is there.
         """
+        if self._is_uncertain:
+            self.save()  # staging another key would overwrite the one vault.bin may be under
+        self._finish_promotion()
         root = RootKey(self._draw(SECRET_BYTES))
         self._store.stage(root)
+        self._is_uncertain = True
         files.write(self._folder / "vault.bin", self._sealed_under(root))
-        self._store.promote()
-        self._root.destroy()
-        self._root = root
+        self._is_uncertain = False
+        old, self._root, self._promotion_due = self._root, root, True
+        old.destroy()
+        self._finish_promotion()
+
+    def _finish_promotion(self) -> None:
+        if self._promotion_due:
+            self._store.promote()
+            self._promotion_due = False
 
     def add_purpose(self, purpose: str, grant_id: bytes) -> PurposeEntry:
         """
         Return the key of *purpose* under *grant_id*, made and saved if it is new.
+
+        After a power cut: the key is there or not; it is handed out only when it is.
+
+        Raises:
+            StorageError: it could not be saved, and there is none.
         """
         for entry in self.ring.purposes.values():
             if entry.purpose == purpose and entry.grant_id == grant_id:
                 return entry
         entry = PurposeEntry(self._draw(_REF_BYTES), purpose, grant_id, PurposeKey(self._draw(SECRET_BYTES)))
         self.ring.purposes[entry.ref] = entry
-        self.save()
+        try:
+            self.save()
+        except StorageError:
+            del self.ring.purposes[entry.ref]
+            raise
         return entry
+
+    def put_pseudonym(self, purpose: str, period: int, key: PseudonymKey) -> None:
+        """
+        Keep *key* for the pseudonyms of *purpose* in *period*; the one before it is destroyed.
+
+        After a power cut: the old or the new key is there.
+
+        Raises:
+            StorageError: the old one stays.
+        """
+        before = self.ring.pseudonyms
+        self.ring.pseudonyms = {**before, purpose: (period, key)}
+        try:
+            if purpose in before:
+                self.replace_root()
+            else:
+                self.save()
+        except StorageError:
+            self.ring.pseudonyms = before
+            raise
+        if purpose in before:
+            before[purpose][1].destroy()
 
     def destroy_purposes(self, refs: list[bytes], *, pseudonyms: list[str]) -> None:
         """
         Destroy purpose keys and pseudonym keys, and the root key with them.
 
         After a power cut: none or all of them are destroyed; asking again is harmless.
+
+        Raises:
+            StorageError: nothing counts as destroyed; ask again.
         """
-        for ref in refs:
-            self.ring.purposes.pop(ref).key.destroy()
-        for purpose in pseudonyms:
-            if purpose in self.ring.pseudonyms:
-                self.ring.pseudonyms.pop(purpose)[1].destroy()
-        self.replace_root()
+        purposes, kept = self.ring.purposes, self.ring.pseudonyms
+        self.ring.purposes = {ref: entry for ref, entry in purposes.items() if ref not in refs}
+        self.ring.pseudonyms = {purpose: held for purpose, held in kept.items() if purpose not in pseudonyms}
+        try:
+            self.replace_root()
+        except StorageError:
+            self.ring.purposes, self.ring.pseudonyms = purposes, kept
+            raise
+        for ref in purposes.keys() - self.ring.purposes.keys():
+            purposes[ref].key.destroy()
+        for purpose in kept.keys() - self.ring.pseudonyms.keys():
+            kept[purpose][1].destroy()
 
     def read_state(self) -> bytes:
         """
@@ -294,15 +278,6 @@ class Vault:
         return wrap(root, self._draw(NONCE_BYTES), _encode_ring(self.ring), _VAULT_AAD)
 
 
-def _read_key(path: Path) -> RootKey | None:
-    if not files.exists(path):
-        return None
-    held = files.read(path, SECRET_BYTES)
-    if len(held) != SECRET_BYTES or not any(held):  # a cut overwrite leaves zeros: that key is gone
-        return None
-    return RootKey(held)
-
-
 def write_lane(folder: Path, lane: Lane) -> None:
     """
     Replace the lane set.
@@ -317,17 +292,32 @@ def read_lane(folder: Path) -> Lane:
     """
     Return the lane set.
     """
+    stored = files.read(folder / "lane.bin", _STATE_LIMIT)
     try:
-        stored = files.read(folder / "lane.bin", _STATE_LIMIT)
         fields = Fields(cbor.decode(stored, _STATE_LIMIT, "lane set"), "lane set")
+        check_format("lane.bin", fields.take(0, "format", uint()), FORMAT)
+        return Lane(
+            routing=RoutingSecret(fields.take(1, "routing secret", octets(32))),
+            address=fields.take(2, "address", text(2048)),
+            root=fields.take(3, "root", octets(None, _STATE_LIMIT)),
+            receipt=fields.take(4, "receipt", octets(None, _STATE_LIMIT)),
+        )
     except Malformed as error:
         raise VaultUnavailable("lane.bin is damaged", hint="enrol the site anew") from error
-    return Lane(
-        routing=RoutingSecret(fields.take(1, "routing secret", octets(32))),
-        address=fields.take(2, "address", text(2048)),
-        root=fields.take(3, "root", octets(None, _STATE_LIMIT)),
-        receipt=fields.take(4, "receipt", octets(None, _STATE_LIMIT)),
-    )
+
+
+def check_format(name: str, found: int, reads: int) -> None:
+    """
+    Refuse a file of this site that another release wrote in a format of its own.
+
+    Raises:
+        StorageError: naming file and format.
+    """
+    if found != reads:
+        raise StorageError(
+            f"{name} has format {found}, this release reads {reads}",
+            hint="install the release that wrote it, or a newer one",
+        )
 
 
 def _encode_ring(ring: Keyring) -> bytes:
@@ -352,8 +342,7 @@ def _encode_ring(ring: Keyring) -> bytes:
 
 def _decode_ring(encoded: bytes) -> Keyring:
     fields = Fields(cbor.decode(encoded, _VAULT_LIMIT, "vault"), "vault")
-    if fields.take(0, "format", uint()) != FORMAT:
-        raise StorageError("vault.bin has a format this release does not read", hint="install its release")
+    check_format("vault.bin", fields.take(0, "format", uint()), FORMAT)
     secret = octets(SECRET_BYTES)
     generation = fields.take(1, "generation", array(octets(16), secret, secret, uint(), secret))
     purposes = fields.take(4, "purposes", list_of(array(octets(_REF_BYTES), text(64), octets(16), secret), MAX_KEYS))

@@ -17,7 +17,7 @@ MAX_GATEWAY_LINES: Final = 100  # the public object: the whole line on one scree
 
 # --- who may import whom. A room is the first name below the package; `core`, `collector`, `cli` hold more.
 GROUND: Final = frozenset({"core", "errors"})
-FLOOR: Final = GROUND | {"files", "clock", "events", "transport"}
+FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore"}
 SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "wipe", "config", "policy_file", "sources", "profiles"}
 )
@@ -35,6 +35,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "clock": GROUND,
     "events": GROUND,
     "transport": GROUND,
+    "keystore": GROUND | {"files"},
     **dict.fromkeys(SIBLINGS, FLOOR),
     **dict.fromkeys(MIDDLE, FLOOR | SIBLINGS),
     "streams": FLOOR | SIBLINGS | {"stream_record"},
