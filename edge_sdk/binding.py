@@ -9,7 +9,8 @@ rows. Called by the line on the writer's thread.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Final
 
 from edge_sdk.clock import Now
 from edge_sdk.config import Limits
@@ -21,7 +22,7 @@ from edge_sdk.core.documents import RecipientKey
 from edge_sdk.core.keys import SECRET_BYTES, PseudonymKey, RoutingSecret, epoch_of, next_pseudonym_key, route
 from edge_sdk.core.policy import Policy, Purpose, TextRule, purpose_digest
 from edge_sdk.core.pseudonym import Pseudonyms, period_of
-from edge_sdk.errors import BadInput, Refused
+from edge_sdk.errors import BadInput, Refused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.recording import Recording
 from edge_sdk.stream_record import open_record
@@ -29,6 +30,7 @@ from edge_sdk.streams import Rooms, Stream, new_stream
 
 _RATCHET_LIMIT = 1000  # periods passed at once; a device away longer starts from a fresh key
 Wanted = tuple[bytes, bytes, int]  # grant id, purpose digest, pseudonym period
+_NOWHERE: Final[Wanted] = (b"", b"", -1)
 
 
 class Binding:
@@ -55,6 +57,7 @@ class Binding:
         self._digests = {name: purpose_digest(purpose) for name, purpose in self.policy.purposes.items()}
         self._bound: dict[str, Wanted | None] = {}
         self._phase: tuple[int, int] = (-1, 0)
+        self._orphans: set[int] = set()  # rows of streams whose keys are destroyed and whose data is still to go
 
     def load(self, mono_ms: int) -> None:
         """
@@ -64,7 +67,8 @@ class Binding:
         """
         outbox = self._rooms.outbox
         unclean = not outbox.number("clean")
-        self._recording.counts.update(stored_counts(outbox.numbers()))
+        for name, count in stored_counts(outbox.numbers()).items():
+            self._recording.count(name, count)
         lost = [row.id for row in outbox.streams() if not self._load_one(row.id, row.ref, row.record, mono_ms)]
         with_rows = {
             (row, stream.record.batch)
@@ -83,8 +87,13 @@ class Binding:
     def decide(self, now: Now) -> None:
         """
         Ask what every purpose may do now, and rebind what changed.
+
+        Where the disk refuses, nothing is collected that cannot be kept, and the next call tries again.
         """
-        self._destroy_ended()
+        try:
+            self._destroy_ended()
+        except StorageError:
+            self._tell_trouble()
         wanted: dict[str, Wanted | None] = {}
         for name, purpose in self.policy.purposes.items():
             decision = self._consent.decide_digest(purpose, self._digests[name], now)
@@ -138,7 +147,7 @@ class Binding:
             record = open_record(entry, sealed)
         except BadInput:
             tell(Event.DAMAGED_STREAM, stream=row)
-            self._recording.counts["damaged_streams"] += 1
+            self._recording.count("damaged_streams")
             return False
         stream = Stream(row, entry, record, self._editions.get(record.digest))
         if stream.purpose is not None:
@@ -163,18 +172,22 @@ class Binding:
         granted: list[tuple[Outlet, CollectGrant]] = []
         with self._recording.lock:
             self._recording.bind(self.policy, [])
+            for name in {stream.record.purpose for stream in self.streams.values()} - wanted.keys():
+                self._cut(name, keep=_NOWHERE)  # the policy in force does not have it any more
             for name, want in wanted.items():
                 if want != self._bound.get(name):
                     self._cut(name, keep=want)
+            self._bound = {}
             for name, want in wanted.items():
                 grant = self.decisions[name].collect
-                if want is not None and grant is not None:
-                    stream = self._active(name, want) or self._begin(name, want)
+                stream = None if want is None else self._active(name, want) or self._try_to_begin(name, want)
+                if stream is not None and grant is not None:
                     stream.grant = grant
                     granted += [(outlet, grant) for outlet in stream.outlets]
+                if stream is not None or want is None:
+                    self._bound[name] = want
             self._recording.bind(self.policy, granted)
-        self._bound = dict(wanted)
-        tell(Event.COLLECTING, purposes=sum(map(bool, wanted.values())), declared=len(wanted))
+        tell(Event.COLLECTING, purposes=sum(map(bool, self._bound.values())), declared=len(wanted))
 
     def _cut(self, name: str, *, keep: Wanted | None) -> None:
         """
@@ -195,6 +208,18 @@ class Binding:
             if stream.record.purpose == name and not stream.record.ended and _place(stream) == want:
                 return stream
         return None
+
+    def _try_to_begin(self, name: str, want: Wanted) -> Stream | None:
+        try:
+            return self._begin(name, want)
+        except StorageError as error:
+            self.decisions[name] = Decision(None, None, Queue.HOLD, f"the disk refuses a new stream ({error})")
+            self._tell_trouble()
+            return None
+
+    def _tell_trouble(self) -> None:
+        self._recording.count("storage_errors")
+        tell(Event.STORAGE_ERROR)
 
     def _begin(self, name: str, want: Wanted) -> Stream:
         purpose = self.policy.purposes[name]
@@ -242,28 +267,35 @@ class Binding:
         Destroy keys, then data, of every grant that was withdrawn, refused or objected to.
 
         After a power cut: done again at the next start, since the statement that says so is stored first.
+
+        Raises:
+            StorageError: something is left; nothing of it is collected or sent, and the next call goes on.
         """
         ended = ended_grants(self._consent.statement, denied=self._consent.held.denied)
         entries = [entry for entry in self._rooms.vault.ring.purposes.values() if entry.grant_id in ended]
-        if not entries:
-            return
-        refs = [entry.ref for entry in entries]
+        if entries:
+            refs = [entry.ref for entry in entries]
+            self._forget(refs)
+            self._orphans |= {row.id for row in self._rooms.outbox.streams() if row.ref in refs}
+            self._rooms.vault.destroy_purposes(refs, pseudonyms=[entry.purpose for entry in entries])
+            tell(Event.DESTROYED, grants=len(entries))
+        if self._orphans:
+            with self._rooms.outbox.transaction():
+                for row in self._orphans:
+                    self._rooms.outbox.drop_stream(row)
+            self._rooms.page.destroy({place for place in self._rooms.page.entries if place[0] in self._orphans})
+            self._rooms.outbox.checkpoint()
+            self._orphans.clear()
+
+    def _forget(self, refs: Collection[bytes]) -> None:
         with self._recording.lock:
-            gone = [row for row, stream in self.streams.items() if stream.entry.ref in refs]
-            for row in gone:
+            for row in [row for row, stream in self.streams.items() if stream.entry.ref in refs]:
                 for outlet in self.streams.pop(row).outlets:
                     outlet.rows.clear()
                     if outlet.windows is not None:
                         outlet.windows.discard()
             self._recording.bind(self.policy, [])
             self._bound = {}
-        self._rooms.vault.destroy_purposes(refs, pseudonyms=[entry.purpose for entry in entries])
-        with self._rooms.outbox.transaction():
-            for row in gone:
-                self._rooms.outbox.drop_stream(row)
-        self._rooms.page.destroy({place for place in self._rooms.page.entries if place[0] in gone})
-        self._rooms.outbox.checkpoint()
-        tell(Event.DESTROYED, grants=len(entries))
 
 
 def stored_counts(numbers: Mapping[str, int]) -> dict[str, int]:

@@ -34,6 +34,9 @@ HEADROOM_EVERY_MS = 60_000
 RETRY_MS = 5_000  # after a failed write: the disk may have room again
 
 
+_Entry = tuple[Stream, CollectGrant | None]  # a stream to journal, and the grant its rows are kept under
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     stream: Stream
@@ -80,15 +83,16 @@ class Line:
         self.binding.decide(now)
         if cut:
             self.binding.cut()
-        self._take(now)
+        held_rows = self._take(now)
         asked = flush or close
         if not asked and now.mono_ms < self._retry_at_ms:
             return TICK_MS
+        is_crowded = 2 * held_rows >= self.limits.memory_rows
         try:
-            self._advance(now, flush=asked or now.mono_ms >= self._flush_at_ms, close=close)
+            self._advance(now, flush=asked or is_crowded or now.mono_ms >= self._flush_at_ms, close=close)
         except StorageError:
             self._retry_at_ms = now.mono_ms + RETRY_MS
-            self.recording.counts["storage_errors"] += 1
+            self.recording.count("storage_errors")
             tell(Event.STORAGE_ERROR)
             if asked:
                 raise
@@ -116,17 +120,18 @@ class Line:
 
     def finish(self, now: Now) -> None:
         """
-        Write everything and mark the stop as a clean one.
+        Take nothing more, write everything and mark the stop as a clean one.
         """
+        self.recording.shut()
         self.step(now, flush=True)
         with self.rooms.outbox.transaction():
             self._store_counts(now)
             self.rooms.outbox.set_number("clean", 1)
         self.rooms.outbox.checkpoint()
 
-    def _take(self, now: Now) -> None:
+    def _take(self, now: Now) -> int:
         """
-        Take finished rows and counted losses from the recording side.
+        Take finished rows and counted losses from the recording side; return how many rows wait for the disk.
         """
         with self.recording.lock:
             for stream in self.binding.streams.values():
@@ -143,11 +148,12 @@ class Line:
         self._came += came
         for stream in self.binding.streams.values():
             self._tell(stream, losses)
+        return held
 
     def _tell(self, stream: Stream, losses: Counter[tuple[str, Reason]]) -> None:
         for outlet in stream.outlets:
             if outlet.windows is not None and outlet.windows.late:
-                self.recording.counts["late"] += outlet.windows.late
+                self.recording.count("late", outlet.windows.late)
                 stream.miss(outlet.windows.late, Reason.LATE)
                 outlet.windows.late = 0
             if not stream.record.ended:
@@ -193,39 +199,38 @@ class Line:
         recipient = None if grant is None else self.binding.recipient_of(stream, grant, now)
         return None if grant is None or recipient is None else _Plan(stream, grant, recipient)
 
-    def _unsaved(self, streams: Collection[Stream], now: Now) -> list[tuple[Stream, CollectGrant]]:
+    def _unsaved(self, streams: Collection[Stream], now: Now) -> list[_Entry]:
+        """
+        Return what is new since the last flush; without a grant only the record of a stream is written, not its rows.
+        """
         changed = [
             stream
             for stream in streams
             if stream.unsaved_rows or stream.changed or (self._came and stream.has_windows and not stream.record.ended)
         ]
-        return [(stream, grant) for stream in changed if (grant := self.binding.grant_of(stream, now)) is not None]
+        granted = [(stream, self.binding.grant_of(stream, now)) for stream in changed]
+        return [(stream, grant) for stream, grant in granted if grant is not None or stream.changed]
 
-    def _write(self, now: Now, plans: list[_Plan], journal: list[tuple[Stream, CollectGrant]]) -> None:
+    def _write(self, now: Now, plans: list[_Plan], journal: list[_Entry]) -> None:
         """
         Seal and journal in one transaction, then destroy the keys of the batches that were sealed.
         """
-        about = SealTimes(now.floor_ms, now.quality, self.limits.max_rows)
         gone: set[tuple[int, int]] = set()
         try:
             for plan in plans:
                 gone.add(plan.stream.begin_next(self.rooms))
-            for stream, _ in journal:
-                stream.prepare(self.rooms)
+            for stream, grant in journal:
+                if grant is not None:
+                    stream.prepare(self.rooms)
             with self.rooms.outbox.transaction():
-                for plan in plans:
-                    plan.stream.seal(self.rooms, grant=plan.grant, recipient=plan.recipient, about=about)
-                    plan.stream.rejournal_windows(self.rooms)
-                for stream, grant in journal:
-                    stream.journal(self.rooms, grant=grant)
-                    stream.store(self.rooms)
-                self._store_counts(now)
+                self._seal_and_journal(now, plans, journal)
         except BaseException:
             for plan in plans:
                 plan.stream.go_back()
             raise
-        for stream, _ in journal:
-            stream.mark_journalled()
+        for stream, grant in journal:
+            if grant is not None:
+                stream.mark_journalled()
             stream.changed = False
         for plan in plans:
             plan.stream.keep()
@@ -233,11 +238,22 @@ class Line:
             self._now_at_ms = now.mono_ms + NOW_EVERY_MS
         self.rooms.page.destroy(gone)
 
+    def _seal_and_journal(self, now: Now, plans: list[_Plan], journal: list[_Entry]) -> None:
+        about = SealTimes(now.floor_ms, now.quality, self.limits.max_rows)
+        for plan in plans:
+            plan.stream.seal(self.rooms, grant=plan.grant, recipient=plan.recipient, about=about)
+            plan.stream.rejournal_windows(self.rooms)
+        for stream, grant in journal:
+            if grant is not None:
+                stream.journal(self.rooms, grant=grant)
+            stream.store(self.rooms)
+        self._store_counts(now)
+
     def _store_counts(self, now: Now) -> None:
         """
         Write what was counted, for whoever reads beside this process; inside a transaction.
         """
-        for name, count in (self.recording.counts + self.queueing.counts).items():
+        for name, count in (self.recording.totals() + self.queueing.counts).items():
             self.rooms.outbox.set_number(f"count.{name}", count)
         if self.consent.is_fresh(now):
             self.rooms.outbox.set_number("heard_ms", self.consent.heard_at(now))
@@ -249,7 +265,7 @@ class Line:
         if now.mono_ms >= self._headroom_at_ms:
             self._headroom_at_ms = now.mono_ms + HEADROOM_EVERY_MS
             free, inodes = files.headroom(self.limits.folder)
-            held = self.rooms.outbox.sealed_bytes + self.rooms.outbox.pending_bytes
+            held = self.rooms.outbox.held_bytes()
             tight = free < self.limits.reserve_bytes or 0 <= inodes < self.limits.reserve_inodes
             self._allowed_bytes = held if tight else self.limits.quota_bytes
         self.queueing.enforce(now.floor_ms, allowed_bytes=self._allowed_bytes)

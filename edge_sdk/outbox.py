@@ -237,11 +237,11 @@ class Outbox:
         """
         Take a batch out of the line and keep it for an operator to look at.
         """
-        self._db.execute(
+        kept = self._db.execute(
             "INSERT INTO aside SELECT id, stream, first, last, ?, bytes, batch_id, body FROM sealed WHERE id=?",
             (reason, held.id),
         )
-        self.aside_bytes += held.size
+        self.aside_bytes += held.size * kept.rowcount
         self.drop_sealed(held)
 
     def aside(self) -> list[tuple[int, int, int, int, str, int]]:
@@ -286,6 +286,12 @@ class Outbox:
         Move the write-ahead log into the file and cut it: at stop, withdrawal and wipe, too dear for each batch.
         """
         self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def held_bytes(self) -> int:
+        """
+        Return the bytes of all rows and batches kept: pending, sealed and set aside.
+        """
+        return self.pending_bytes + self.sealed_bytes + self.aside_bytes
 
     def file_bytes(self) -> int:
         """

@@ -12,6 +12,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from edge_sdk.core.batch import Gap, Reason
 from edge_sdk.core.consent import SendGrant
@@ -23,6 +24,7 @@ from edge_sdk.streams import Rooms, Stream, unseal_body
 from edge_sdk.transport import Lane
 
 MAX_ASIDE = 64  # set-aside batches kept for an operator; the oldest go first
+UNREADABLE_MS = 3_600_000  # until a batch that can be neither read nor dropped is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Queueing:
                 body = unseal_body(stream.entry, held, self._rooms.outbox.sealed_body(held))
                 return Parcel(held, body, grant, Lane.NOW if _is_now(stream) else Lane.NORMAL)
             except (Tampered, StorageError):
-                self._lose(stream, held, Reason.DAMAGED, keep=True)
+                self._give_up(stream, held, mono_ms)
         return None
 
     def settle(self, parcel: Parcel, outcome: Outcome, *, mono_ms: int, draw: float) -> None:
@@ -87,7 +89,7 @@ class Queueing:
             return  # withdrawn or evicted while it was under way
         match outcome.kind:
             case Kind.ACKED:
-                with self._rooms.outbox.transaction():
+                with stream.or_as_before(), self._rooms.outbox.transaction():
                     self._rooms.outbox.drop_sealed(held)
                     if held.told and stream.told(held.told):
                         stream.store(self._rooms)
@@ -99,9 +101,7 @@ class Queueing:
                 self.counts["refused"] += 1
             case Kind.LATER:
                 self._tries[held.id] += 1
-                wait_ms = int(1000 * delay_s(self._tries[held.id] - 1, draw))
-                self._waiting[held.id] = mono_ms + wait_ms
-                heapq.heappush(self._due, (mono_ms + wait_ms, held.id))
+                self._wait(held, mono_ms + int(1000 * delay_s(self._tries[held.id] - 1, draw)))
                 self.counts["later"] += 1
 
     def enforce(self, floor_ms: int, *, allowed_bytes: int) -> None:
@@ -117,10 +117,12 @@ class Queueing:
             if stream is None or stream.purpose is None:
                 continue
             oldest_ms = floor_ms - stream.purpose.keep_at_most_ms
-            for held in [held for held in queue.values() if held.kept_ms < oldest_ms]:
+            for held in list(takewhile(lambda held: held.kept_ms < oldest_ms, queue.values())):  # noqa: B023 - used at once
                 self._lose(stream, held, Reason.TOO_OLD, keep=False)
         limit = min(self._quota, allowed_bytes)
-        while self._rooms.outbox.sealed_bytes + self._rooms.outbox.pending_bytes > limit:
+        if self._rooms.outbox.held_bytes() > limit:
+            self._drop_aside(limit)
+        while self._rooms.outbox.held_bytes() > limit:
             victim = self._least_important()
             if victim is None:
                 return
@@ -135,6 +137,7 @@ class Queueing:
             with self._rooms.outbox.transaction():
                 self._rooms.outbox.drop_stream(stream.row)
             self._streams.pop(stream.row, None)
+            self._rooms.page.destroy({place for place in self._rooms.page.entries if place[0] == stream.row})
 
     def _least_important(self) -> tuple[Stream, Held] | None:
         ranked = [
@@ -147,13 +150,39 @@ class Queueing:
         _, number, row = min(ranked)
         return self._streams[row], self._rooms.outbox.queues[row][number]
 
+    def _drop_aside(self, limit: int) -> None:
+        """
+        Make room by what nobody will send: set-aside batches, the oldest first; their gaps are told already.
+        """
+        outbox = self._rooms.outbox
+        with outbox.transaction():
+            for row in [entry[0] for entry in outbox.aside()]:
+                if outbox.held_bytes() > limit:
+                    outbox.drop_aside(row)
+
+    def _give_up(self, stream: Stream, held: Held, mono_ms: int) -> None:
+        """
+        Set a damaged batch aside; where the medium cannot even copy it, drop it; where it cannot drop it, pass it over.
+        """
+        for keep in (True, False):
+            try:
+                self._lose(stream, held, Reason.DAMAGED, keep=keep)
+                return
+            except StorageError:
+                continue
+        self._wait(held, mono_ms + UNREADABLE_MS)
+
+    def _wait(self, held: Held, until_ms: int) -> None:
+        self._waiting[held.id] = until_ms
+        heapq.heappush(self._due, (until_ms, held.id))
+
     def _lose(self, stream: Stream, held: Held, reason: Reason, *, keep: bool) -> None:
         """
         Take a batch out of the line and tell the gap it leaves, in one durable step.
         """
-        if held.last >= held.first:
-            stream.tell(Gap(held.first, held.last, None, reason))
-        with self._rooms.outbox.transaction():
+        with stream.or_as_before(), self._rooms.outbox.transaction():
+            if held.last >= held.first:
+                stream.tell(Gap(held.first, held.last, None, reason))
             if keep:
                 self._rooms.outbox.set_aside(held, reason.name.lower())
                 for row in [entry[0] for entry in self._rooms.outbox.aside()][:-MAX_ASIDE]:

@@ -34,7 +34,7 @@ class Recording:
     """
 
     def __init__(self, *, room: int, wake_after: int, wake: Callable[[], None]) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.counts: Counter[str] = Counter()
         self._room = room
         self._given = room
@@ -47,6 +47,7 @@ class Recording:
         self._tallies: dict[str, Tally] = {}
         self._losses: Counter[tuple[str, Reason]] = Counter()
         self._allowed: frozenset[tuple[str, str]] = frozenset()
+        self._is_shut = False
 
     def record(self, kind: str, fields: Mapping[str, Any], at_ms: int) -> int:
         """
@@ -54,13 +55,20 @@ class Recording:
 
         Returns:
             How many purposes took it; 0 when it was dropped, which is counted by reason.
+
+        Raises:
+            TypeError: *fields* is no mapping, or *at_ms* no int: a programmer's mistake, whatever the reading says.
         """
+        if type(fields) is not dict and not isinstance(fields, Mapping):
+            raise TypeError(f"fields is a mapping of names to values, not {type(fields).__name__}")
+        if type(at_ms) is not int:
+            raise TypeError(f"at_ms is Unix milliseconds as an int, not {type(at_ms).__name__}")
         with self.lock:
             minimise = self._minimisers.get(kind)
             if minimise is None:
                 self.counts["no_grant" if kind in self._declared else "unknown_kind"] += 1
                 return 0
-            if type(at_ms) is not int or not EARLIEST_MS <= at_ms <= self._latest_ms:
+            if not EARLIEST_MS <= at_ms <= self._latest_ms:
                 return self._lose(kind, "clock", Reason.CLOCK)
             if not self._left:
                 return self._lose(kind, "overflow", Reason.OVERFLOW)
@@ -77,10 +85,9 @@ class Recording:
         Raises:
             BadInput: naming what was dropped and how often, never a value; what was taken of the reading stays.
         """
-        with self.lock:
+        with self.lock:  # held throughout, so that nobody else's drops are told here
             before = self._dropped()
-        taken = self.record(kind, fields, at_ms)
-        with self.lock:
+            taken = self.record(kind, fields, at_ms)
             dropped = self._dropped() - before
         if dropped or not taken:
             told = ", ".join(f"{name} {count}" for name, count in sorted(dropped.items())) or "no purpose took it"
@@ -90,6 +97,8 @@ class Recording:
     def allowed(self, kind: str, field: str | None = None) -> bool:
         """
         Tell whether any purpose would take *field* of *kind*, or anything of *kind*, now.
+
+        The source of a kind counts as taken: readings are grouped by it, and dropped without it.
         """
         if field is None:
             return kind in self._minimisers
@@ -104,15 +113,40 @@ class Recording:
             by_kind.setdefault(outlet.view.kind.name, []).append((outlet, grant))
         self._tallies |= {kind: Tally() for kind in by_kind if kind not in self._tallies}
         self._minimisers = {
-            kind: compile_kind(policy.kinds[kind], bound, self._tallies[kind]) for kind, bound in by_kind.items()
+            kind: compile_kind(policy.kinds[kind], bound, self._tallies[kind])
+            for kind, bound in by_kind.items()
+            if not self._is_shut
         }
         self._declared = frozenset(policy.kinds)
-        self._allowed = frozenset(
+        seen = {
             (kind, view_field.field.name)
             for kind, bound in by_kind.items()
             for outlet, _ in bound
             for view_field in outlet.view.fields
-        )
+        }
+        self._allowed = frozenset(seen | {(kind, policy.kinds[kind].source) for kind in by_kind})
+
+    def shut(self) -> None:
+        """
+        Take nothing any more: what comes from now on is told to its caller as not taken.
+        """
+        with self.lock:
+            self._is_shut = True
+            self._minimisers, self._allowed = {}, frozenset()
+
+    def count(self, name: str, by: int = 1) -> None:
+        """
+        Count something that happened on the way from here.
+        """
+        with self.lock:
+            self.counts[name] += by
+
+    def totals(self) -> Counter[str]:
+        """
+        Return a copy of all counts; safe while others record.
+        """
+        with self.lock:
+            return Counter(self.counts)
 
     def harvest(self, now_wall_ms: int, *, held_rows: int) -> tuple[int, Counter[tuple[str, Reason]]]:
         """

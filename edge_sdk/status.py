@@ -108,7 +108,7 @@ def status_of(site: Site, now: Now) -> Status:
         ),
         queued_bytes=outbox.sealed_bytes + outbox.pending_bytes,
         aside_batches=len(outbox.aside()),
-        counts=dict(line.recording.counts + line.queueing.counts),
+        counts=dict(line.recording.totals() + line.queueing.counts),
         last_acked_ms=site.uplink.last_acked_ms,
         last_error=site.uplink.last_error,
     )

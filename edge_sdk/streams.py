@@ -9,9 +9,10 @@ is the outbox's; nothing here reads a clock.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -184,9 +185,10 @@ class Stream:
         After a power cut: a key without rows, which the next start destroys.
         """
         if self._key is None:
-            self._key = BatchKey(rooms.draw(SECRET_BYTES))
-            wrapped = wrap(self.entry.key, rooms.draw(NONCE_BYTES), self._key.reveal(), self._place_aad(rooms))
+            key = BatchKey(rooms.draw(SECRET_BYTES))
+            wrapped = wrap(self.entry.key, rooms.draw(NONCE_BYTES), key.reveal(), self._place_aad(rooms))
             rooms.page.put(self.row, self.record.batch, wrapped)
+            self._key = key  # only now: rows under a key that is nowhere would be lost
 
     def seal(self, rooms: Rooms, *, grant: CollectGrant, recipient: RecipientKey, about: SealTimes) -> list[Held]:
         """
@@ -218,7 +220,7 @@ class Stream:
         gone = (self.row, self.record.batch)
         self.record.batch += 1
         self._key = None
-        if self.has_windows:
+        if self.has_windows and not self.record.ended:
             self.prepare(rooms)
         return gone
 
@@ -240,11 +242,23 @@ class Stream:
             self.record, self._key = self._mark.record, self._mark.key
             self._mark = None
 
+    @contextlib.contextmanager
+    def or_as_before(self) -> Iterator[None]:
+        """
+        Take back what the block did to the record when it raises.
+        """
+        record, changed = copy_of(self.record), self.changed
+        try:
+            yield
+        except BaseException:
+            self.record, self.changed = record, changed
+            raise
+
     def rejournal_windows(self, rooms: Rooms) -> None:
         """
         Write the open windows under the new batch's key, or forget them when there are none; inside a transaction.
         """
-        if self.has_windows:
+        if self.has_windows and not self.record.ended:
             self._journal_windows(rooms)
         else:
             rooms.outbox.drop_partial(self.row)
