@@ -65,6 +65,27 @@ VALUES = st.recursive(
 # --- past the signature: payloads with a piece changed, properly signed
 
 
+def near(value: object) -> st.SearchStrategy[Any]:
+    """
+    Return values that could stand where *value* does: of its type and about its size.
+    """
+    match value:
+        case bool():
+            return st.booleans()
+        case int():
+            return st.integers(0, 2 * abs(value) + 2)
+        case bytes():
+            return st.binary(min_size=len(value), max_size=len(value))
+        case str():
+            return st.text(min_size=1, max_size=24) | st.sampled_from(["withdrawn", "paused", "contract"])
+        case list():
+            return st.just(value[1:]) | st.just(value * 2)
+        case None:
+            return st.binary(min_size=32, max_size=32)
+        case _:
+            return VALUES
+
+
 @st.composite
 def changed(draw: st.DrawFn, payload: bytes) -> bytes:
     """
@@ -78,12 +99,12 @@ def changed(draw: st.DrawFn, payload: bytes) -> bytes:
         if not deeper or draw(st.booleans()):
             break
         place = place[draw(st.sampled_from(deeper))]
-    if slots and draw(st.booleans()):
+    if slots and draw(st.integers(0, 3)):
         slot = draw(st.sampled_from(slots))
-        if draw(st.booleans()):
+        if draw(st.integers(0, 7)) == 0:
             del place[slot]
         else:
-            place[slot] = draw(VALUES)
+            place[slot] = draw(VALUES if draw(st.integers(0, 3)) == 0 else near(place[slot]))
     elif isinstance(place, dict):
         place[draw(st.integers(0, 23))] = draw(VALUES)
     else:

@@ -33,8 +33,9 @@ from edge_sdk.core.policy import (
 )
 from edge_sdk.core.units import Step
 from edge_sdk.errors import BadInput, ConsentRefused
-from tests.vectors import generate, world
+from tests.vectors import world
 from tests.vectors.decoders import DECODERS, SIGNED, changed
+from tests.vectors.vector import ALG, CHANCE, FOLDER, NONCE, PAYLOAD, read
 
 cddl_verifier = pytest.importorskip("cddl_verifier", reason="needs cddl-verifier, of the extra `test`")
 
@@ -57,11 +58,11 @@ WIPED: Final = receipt.WipeReceipt(
 
 
 def vector(name: str) -> bytes:
-    return generate.read(generate.FOLDER / f"{name}.vec")[1]
+    return read(FOLDER / f"{name}.vec")[1]
 
 
 def inside(name: str, typ: str, seed: Any) -> bytes:
-    padded, _ = seal.open_sealed(vector(name), seed=seed, alg=generate.ALG, typ=typ)
+    padded, _ = seal.open_sealed(vector(name), seed=seed, alg=ALG, typ=typ)
     return unpad(padded)
 
 
@@ -79,9 +80,9 @@ def controls() -> Iterator[tuple[str, bytes]]:
             seed=world.SIGNING_SEED,
             recipient=world.root().enrolment,
             message_id=world.BATCH_ID,
-            **generate.CHANCE,
+            **CHANCE,
         )
-        padded, _ = seal.open_sealed(sealed, seed=world.ENROLMENT_SEED, alg=generate.ALG, typ=labels.TYP_CONTROL)
+        padded, _ = seal.open_sealed(sealed, seed=world.ENROLMENT_SEED, alg=ALG, typ=labels.TYP_CONTROL)
         yield f"control-inside {name}", unpad(padded)
 
 
@@ -125,14 +126,14 @@ def samples() -> dict[str, bytes]:
         "receipt": vector("receipt"),
         "receipt refusal": vector("receipt-refusal"),
         "time": vector("time"),
-        "time-request": messages.encode_time_request(generate.NONCE),
+        "time-request": messages.encode_time_request(NONCE),
         "envelope batch": vector("batch"),
         "envelope x-wing": vector("batch-x-wing"),
         "envelope downlink": vector("downlink"),
         "envelope enrol": vector("enrol"),
         "envelope control": vector("control"),
         "batch-inside": inside("batch", labels.TYP_BATCH, world.RECIPIENT_SEED),
-        "batch-payload": generate.PAYLOAD,
+        "batch-payload": PAYLOAD,
         "enrol-inside": inside("enrol", labels.TYP_ENROL, world.ENROLMENT_SEED),
         "downlink-inside": inside("downlink", labels.TYP_DOWNLINK, world.HPKE_SEED),
         **dict(controls()),

@@ -17,13 +17,14 @@ from edge_sdk.core.documents import Check
 from edge_sdk.core.envelope import outer
 from edge_sdk.core.keys import GenerationHpkeSeed, RecipientSeed, RoleSeed
 from tests.vectors import generate
+from tests.vectors.vector import FOLDER, read
 
-FILES: Final = sorted(generate.FOLDER.glob("*.vec"))
+FILES: Final = sorted(FOLDER.glob("*.vec"))
 Head = dict[str, str]
 
 
 def root_of(head: Head) -> documents.Root:
-    return documents.pinned_root(generate.read(generate.FOLDER / f"{head['root']}.vec")[1])
+    return documents.pinned_root(read(FOLDER / f"{head['root']}.vec")[1])
 
 
 def newest(head: Head) -> tuple[int, bytes] | None:
@@ -76,7 +77,7 @@ ACCEPT: Final[dict[str, Callable[[bytes, Head], object]]] = {
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_vector_is_accepted_or_refused_as_it_says(path: Path) -> None:
-    head, message = generate.read(path)
+    head, message = read(path)
     accept = ACCEPT[head["what"]]
     if head["expect"] == "accepted":
         assert accept(message, head) is not None
@@ -101,11 +102,11 @@ def test_the_folder_is_what_the_script_writes() -> None:
     ],
 )
 def test_every_acceptance_check_has_a_vector_that_fails_it(what: str, checks: set[Check]) -> None:
-    failed = {generate.read(path)[0].get("check", "") for path in FILES}
+    failed = {read(path)[0].get("check", "") for path in FILES}
     assert {f"{what} check {check.value} ({check.name.lower()})" for check in checks} <= failed
 
 
 def test_what_the_intake_reads_of_every_good_sealed_vector_is_well_formed() -> None:
     sealed = [path for path in FILES if path.stem in {"batch", "batch-x-wing", "downlink", "enrol", "control"}]
-    assert [outer(generate.read(path)[1]).typ for path in sealed]
+    assert [outer(read(path)[1]).typ for path in sealed]
     assert len(sealed) == 5
