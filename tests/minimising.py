@@ -61,7 +61,8 @@ class Minimised:
     def __init__(self, kind: Kind, *views: View, offset_ms: int = 0) -> None:
         self.tally = Tally()
         self.outlets: list[Outlet] = [make_outlet(view, names=names_of(view), offset_ms=offset_ms) for view in views]
-        self.minimise: Minimiser = compile_kind(kind, [(outlet, collect_grant()) for outlet in self.outlets], self.tally)
+        granted = [(outlet, collect_grant()) for outlet in self.outlets]
+        self.minimise: Minimiser = compile_kind(kind, granted, self.tally)
 
     def take(self, fields: Mapping[str, Any], at_ms: int = NOON_MS) -> int:
         return self.minimise(fields, at_ms)

@@ -66,7 +66,7 @@ def text_rule(view_field: ViewField) -> Callable[[str], str]:
             return lambda text: _truncate_ip(text, amount)
         case TextRule.COARSEN_LOCATION:
             return lambda text: _coarsen_location(text, amount)
-        case TextRule.PSEUDONYM | None:
+        case _:
             raise ValueError("a pseudonym is made by edge_sdk.core.pseudonym")
 
 

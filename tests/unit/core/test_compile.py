@@ -14,7 +14,6 @@ from tests.minimising import (
     NOON_MS,
     SERIAL,
     Minimised,
-    collect_grant,
     field,
     keep,
     kind_of,

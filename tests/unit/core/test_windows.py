@@ -8,7 +8,7 @@ import pytest
 from edge_sdk.core import cbor
 from edge_sdk.core.policy import FieldType, TextRule, View, ViewField, Window
 from edge_sdk.core.windows import WindowSet, increase
-from tests.minimising import MINUTE_MS, NOON_MS, SERIAL, Minimised, field, keep, kind_of, view_of, windowed
+from tests.minimising import MINUTE_MS, NOON_MS, SERIAL, Minimised, field, kind_of, view_of, windowed
 
 FIVE_MS = 5 * MINUTE_MS
 COUNTER = field("value", FieldType.COUNTER, low=0, high=10**6)
@@ -329,9 +329,7 @@ def test_what_is_discarded_makes_no_row() -> None:
 
 
 def test_a_snapshot_holds_no_raw_source_unless_the_view_keeps_it() -> None:
-    kept, hidden = (
-        ViewField(SERIAL, text=rule, amount=1) for rule in (TextRule.KEEP, TextRule.PSEUDONYM)
-    )
+    kept, hidden = (ViewField(SERIAL, text=rule, amount=1) for rule in (TextRule.KEEP, TextRule.PSEUDONYM))
     kind = kind_of(COUNTER)
     found = []
     for shown in (kept, hidden):
