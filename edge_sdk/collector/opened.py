@@ -17,8 +17,7 @@ from typing import Any, Final
 
 from edge_sdk.collector.database import Database
 from edge_sdk.collector.purposes import decode_purpose, encode_purpose
-from edge_sdk.collector.rows import OpenedRow, Scaled, json_text, json_value
-from edge_sdk.core import cbor
+from edge_sdk.collector.rows import OpenedRow, json_text, json_value, scaled_text, scaled_values
 from edge_sdk.core.batch import Batch, Gap, Reason
 from edge_sdk.core.policy import Purpose, purpose_digest
 
@@ -35,7 +34,7 @@ CREATE TABLE rows (
     number INTEGER PRIMARY KEY AUTOINCREMENT, stream BLOB NOT NULL, seq INTEGER NOT NULL,
     content BLOB NOT NULL, purpose TEXT NOT NULL, kind TEXT NOT NULL, at_ms INTEGER NOT NULL, count INTEGER,
     partial INTEGER NOT NULL, length_ms INTEGER, clock TEXT NOT NULL, boot BLOB, fields TEXT NOT NULL,
-    scaled BLOB NOT NULL, UNIQUE (stream, seq, content));
+    scaled TEXT NOT NULL, UNIQUE (stream, seq, content));
 CREATE TABLE gaps (
     batch BLOB NOT NULL, place INTEGER NOT NULL, stream BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER,
     count INTEGER, reason INTEGER NOT NULL, PRIMARY KEY (batch, place)) WITHOUT ROWID;
@@ -262,10 +261,9 @@ class OpenerStore:
 
 def _insert_row(connection: Connection, keyed: KeyedRow) -> int:
     row = keyed.row
-    by_value = cbor.encode([[name, value] for name, value in row.scaled.items()])
     named = (keyed.content, row.stream, row.seq, row.purpose, row.kind, row.at_ms)
     window = (row.count, row.partial, row.length_ms)
-    values = (*named, json_text(row.fields), by_value, *window, row.clock, row.boot)
+    values = (*named, json_text(row.fields), scaled_text(row), *window, row.clock, row.boot)
     return connection.execute(_PUT_ROW, values).rowcount
 
 
@@ -279,15 +277,10 @@ def _row(columns: Sequence[Any]) -> OpenedRow:
         kind=kind,
         at_ms=at_ms,
         fields=json_value(fields),
-        scaled=_scaled(scaled),
+        scaled=scaled_values(scaled),
         count=count,
         partial=bool(partial),
         length_ms=length_ms,
         clock=clock,
         boot=boot,
     )
-
-
-def _scaled(stored: bytes) -> dict[str, Scaled]:
-    pairs: Any = cbor.decode(stored, len(stored), "stored row")
-    return {str(name): value for name, value in pairs}

@@ -11,6 +11,7 @@ certifying (``authority``), text (``rows``).
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,9 +20,9 @@ from typing import Final
 from edge_sdk.collector.gaps import StreamGap, declared_gaps, unexplained
 from edge_sdk.collector.intake import Box
 from edge_sdk.collector.opened import KeyedRow, OpenerStore, Place, SetAside
-from edge_sdk.collector.rows import OpenedRow, batch_rows
+from edge_sdk.collector.rows import OpenedRow, batch_rows, scaled_text
 from edge_sdk.collector.store import IntakeStore, KeptBody
-from edge_sdk.core import cbor, seal
+from edge_sdk.core import seal
 from edge_sdk.core.batch import Batch, decode_batch
 from edge_sdk.core.keys import RecipientSeed
 from edge_sdk.core.policy import Purpose, View
@@ -198,7 +199,6 @@ def _check_numbers(batch: Batch) -> None:
 
 
 def _row_key(batch: Batch, row: OpenedRow) -> bytes:
-    by_value = [[name, value] for name, value in row.scaled.items()]
-    window = [row.count, row.partial, row.length_ms]
-    content = cbor.encode([batch.digest, row.kind, row.at_ms, *window, row.clock, by_value])
-    return hashlib.sha256(content).digest()[:_ROW_KEY_BYTES]
+    about = [batch.digest.hex(), row.kind, row.at_ms, row.count, row.partial, row.length_ms, row.clock]
+    content = json.dumps(about) + scaled_text(row)
+    return hashlib.sha256(content.encode("utf-8")).digest()[:_ROW_KEY_BYTES]

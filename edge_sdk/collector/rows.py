@@ -140,6 +140,21 @@ def json_text(value: Any) -> str:
     return json.dumps(value)
 
 
+def scaled_text(row: OpenedRow) -> str:
+    """
+    Return the values of *row* by value, as JSON: the same text for equal values; bytes of a pseudonym are ``["hex"]``.
+    """
+    return json.dumps(row.scaled, separators=(",", ":"), default=lambda octets: [octets.hex()])
+
+
+def scaled_values(text: str) -> dict[str, Scaled]:
+    """
+    Return what :func:`scaled_text` was given.
+    """
+    stored: dict[str, Any] = json.loads(text)
+    return {name: bytes.fromhex(value[0]) if type(value) is list else value for name, value in stored.items()}
+
+
 def json_value(text: str) -> Any:
     """
     Return what :func:`json_text` was given.
