@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from edge_sdk.core import cbor, claims, cose, documents, labels, messages, seal
 from edge_sdk.core.claims import Role
+from edge_sdk.core.messages.downlink import Nameless
 from edge_sdk.core.padding import pad, pad_to
 from tests.vectors import world
 from tests.vectors.vector import (
@@ -159,9 +160,9 @@ def sealed_messages() -> Iterator[Vector]:
     statement = documents.sign_statement(world.statement(), world.seeds(Role.STATEMENT))
     down = messages.Downlink(20_370, statement)
 
-    def down_of(size: int) -> bytes:
+    def down_of(size: int, recipient: seal.Addressee) -> bytes:
         inner = cbor.encode({0: 1, 1: down.epoch, 2: statement})
-        return seal.seal(pad_to(inner, size), recipient=device_key, typ=labels.TYP_DOWNLINK, batch_id=None, **CHANCE)
+        return seal.seal(pad_to(inner, size), recipient=recipient, typ=labels.TYP_DOWNLINK, batch_id=None, **CHANCE)
 
     yield Vector(
         "downlink",
@@ -174,10 +175,20 @@ def sealed_messages() -> Iterator[Vector]:
     yield Vector(
         "downlink-size",
         "downlink",
-        lambda: down_of(2048),
+        lambda: down_of(2048, Nameless(ALG, device_key.key)),
         "padded to another size",
         error="Malformed",
         check="not padded to 4096",
+        arguments=device,
+        sealed=True,
+    )
+    yield Vector(
+        "downlink-named",
+        "downlink",
+        lambda: down_of(4096, device_key),
+        "names the device's key in clear",
+        error="Malformed",
+        check="downlink names a key in clear",
         arguments=device,
         sealed=True,
     )

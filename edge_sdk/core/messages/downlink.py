@@ -15,6 +15,7 @@ from typing import Final
 
 from edge_sdk.core import cbor, labels
 from edge_sdk.core.documents import STATEMENT_LIMIT, WIPE_LIMIT, HpkePublic
+from edge_sdk.core.envelope import outer
 from edge_sdk.core.keys import GenerationHpkeSeed
 from edge_sdk.core.padding import pad_to, unpad
 from edge_sdk.core.seal import open_sealed, seal
@@ -42,7 +43,7 @@ class Downlink:
 
 
 @dataclass(frozen=True, slots=True)
-class _Nameless:
+class Nameless:
     """
     Seal to a key without naming it.
     """
@@ -78,7 +79,7 @@ def seal_downlink(downlink: Downlink, *, recipient: HpkePublic, content_alg: int
         content[_WIPE] = downlink.wipe
     return seal(
         pad_to(cbor.encode(content), DOWNLINK_BYTES),
-        recipient=_Nameless(recipient.alg, recipient.key),
+        recipient=Nameless(recipient.alg, recipient.key),
         typ=labels.TYP_DOWNLINK,
         batch_id=None,
         content_alg=content_alg,
@@ -92,11 +93,13 @@ def open_downlink(data: bytes, *, seed: GenerationHpkeSeed, alg: int) -> Downlin
     Return what ``seal_downlink`` was given; its documents and its epoch are still to be checked.
 
     Raises:
-        Malformed: another structure or size.
+        Malformed: another structure or size, or a key named in clear.
         Tampered: sealed to another key, or changed.
         Unsupported: this build does not speak *alg*.
     """
     padded, _ = open_sealed(data, seed=seed, alg=alg, typ=labels.TYP_DOWNLINK)
+    if outer(data).kid != NO_KID:
+        raise Malformed("downlink names a key in clear")
     if len(padded) != DOWNLINK_BYTES:
         raise Malformed(f"downlink is not padded to {DOWNLINK_BYTES} bytes")
     fields = Fields(cbor.decode(unpad(padded), DOWNLINK_BYTES, "downlink"), "downlink")

@@ -17,7 +17,7 @@ from edge_sdk.core.keys import (
     RoutingSecret,
     StreamSecret,
 )
-from edge_sdk.core.messages.downlink import NO_KID
+from edge_sdk.core.messages.downlink import NO_KID, Nameless
 from edge_sdk.core.padding import pad_to
 from edge_sdk.core.receipt import Firmware, PurposeUse, WipeReceipt
 from edge_sdk.errors import BadInput, Malformed, Tampered
@@ -42,7 +42,7 @@ def flips(data: bytes, accept: Callable[[bytes], object]) -> None:
             accept(bytes(flipped))
 
 
-def sealed(plaintext: bytes, typ: str, recipient: HpkePublic = ENROLMENT) -> bytes:
+def sealed(plaintext: bytes, typ: str, recipient: seal.Addressee = ENROLMENT) -> bytes:
     named = {labels.TYP_CONTROL: world.BATCH_ID}
     return seal.seal(plaintext, recipient=recipient, typ=typ, batch_id=named.get(typ), **CHANCE)
 
@@ -102,6 +102,13 @@ def test_a_downlink_for_another_device_is_refused() -> None:
 )
 def test_a_downlink_of_another_size_or_shape_is_malformed(plaintext: bytes) -> None:
     with pytest.raises(Malformed):
+        open_downlink(sealed(plaintext, labels.TYP_DOWNLINK, Nameless(ALG, device_key().key)))
+
+
+def test_a_downlink_that_names_its_key_is_malformed() -> None:
+    plaintext = pad_to(cbor.encode({0: 1, 1: 2, 2: b"s"}), 4096)
+    assert open_downlink(sealed(plaintext, labels.TYP_DOWNLINK, Nameless(ALG, device_key().key)))
+    with pytest.raises(Malformed, match="names a key"):
         open_downlink(sealed(plaintext, labels.TYP_DOWNLINK, device_key()))
 
 
