@@ -11,11 +11,11 @@ Stored: ``state.bin`` by way of the vault; the pinned root lies in the lane set.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from typing import Literal
 
 from edge_sdk.clock import Now
-from edge_sdk.core import cbor
+from edge_sdk.consent_record import DOCUMENT_LIMIT, MAX_POLICIES, MAX_TELL, Told, decode_held, encode_held, note_use
 from edge_sdk.core.consent import CollectGrant, Decision, decide
 from edge_sdk.core.cose import parse_document, public_key_of
 from edge_sdk.core.documents import (
@@ -24,41 +24,25 @@ from edge_sdk.core.documents import (
     Recipients,
     Root,
     Statement,
+    WipeOrder,
     accept_recipients,
     accept_root,
     accept_statement,
+    accept_wipe,
     audience_of,
     pinned_root,
     recipient_for,
     reread_recipients,
     reread_statement,
 )
-from edge_sdk.core.keys import epoch_of
-from edge_sdk.core.messages import open_downlink
-from edge_sdk.core.policy import Purpose
-from edge_sdk.core.shape import Fields, list_of, octets, uint
-from edge_sdk.errors import ConsentRefused, EdgeError
-from edge_sdk.vault import Lane, Vault, check_format
+from edge_sdk.core.messages import Withdrawal, open_downlink
+from edge_sdk.core.policy import Basis, Purpose
+from edge_sdk.errors import ConsentRefused, EdgeError, StorageError
+from edge_sdk.vault import Lane, Vault
 
-FORMAT = 1
+ERASABLE = frozenset({Basis.CONSENT, Basis.LEGITIMATE_INTEREST})  # what a withdrawal on the device can end
 FRESH_WITHIN_MS = 86_400_000  # a device that has heard nothing for a day collects but does not send
 FLOOR_EVERY_MS = 3_600_000  # the floor is stored hourly: a power cut sets it back by less than that
-_LIMIT = 8 << 20
-_DOCUMENT_LIMIT = 1 << 20
-MAX_POLICIES = 4
-
-
-@dataclass(slots=True)
-class Held:
-    """
-    What ``state.bin`` holds. ``policies`` are texts, the one in force last.
-    """
-
-    recipients: bytes = b""
-    statement: bytes = b""
-    floor_ms: int = 0
-    denied: list[bytes] = field(default_factory=list)
-    policies: list[str] = field(default_factory=list)
 
 
 class ConsentState:
@@ -77,11 +61,13 @@ class ConsentState:
         self._write_lane = write
         generation = vault.ring.generation
         self._audience = audience_of(public_key_of(generation.signing.reveal()))
-        self.held = _decode(vault.read_state())
+        self.held = decode_held(vault.read_state())
         self.root: Root = pinned_root(lane.root)
         self.recipients: Recipients | None = None
         self.statement: Statement | None = None
         self.waiting_hash: bytes | None = None
+        self.order: WipeOrder | None = None
+        self.refused_order = ""
         self._heard_mono_ms: int | None = None
         self._heard_hash: bytes | None = None
         self._floor_stored_ms = self.held.floor_ms
@@ -157,9 +143,13 @@ class ConsentState:
         """
         return self.recipients is None or now.wall_s >= self.recipients.exp_s
 
-    def accept_downlink(self, sealed: bytes, now: Now) -> int:
+    def accept_downlink(self, sealed: bytes, now: Now, *, epochs: Collection[int]) -> int:
         """
-        Take the statement out of a downlink of the current epoch; return its signed time in ms.
+        Take the statement out of a downlink; return its signed time in ms.
+
+        Args:
+            sealed: what was answered.
+            epochs: the downlink must be of one of them: the one whose tag asked for it.
 
         After a power cut: the old or the new statement is held.
 
@@ -168,13 +158,69 @@ class ConsentState:
         """
         generation = self._vault.ring.generation
         downlink = open_downlink(sealed, seed=generation.hpke, alg=generation.hpke_alg)
-        if abs(downlink.epoch - epoch_of(now.wall_s)) > 1:
+        if downlink.epoch not in epochs:
             raise ConsentRefused("the downlink is of another day", hint="check the clock of this device")
         self.accept_statement(downlink.statement, now)
+        if downlink.wipe is not None:
+            self._accept_order(downlink.wipe, now)
         self._heard_mono_ms = now.mono_ms
         self._heard_hash = self.waiting_hash = hashlib.sha256(sealed).digest()
         assert self.statement is not None
         return self.statement.iat_s * 1000
+
+    def withdraw(self, purpose: Purpose) -> None:
+        """
+        Deny every grant *purpose* has, for good: only a grant with another id lifts it. Needs no network.
+
+        After a power cut: denied, and the authority will be told; or nothing has changed.
+
+        Raises:
+            ConsentRefused: when there is nothing to withdraw, or the purpose does not rest on consent or interest.
+        """
+        if purpose.basis not in ERASABLE:
+            raise ConsentRefused(
+                f"{purpose.name} rests on {purpose.basis.replace('_', ' ')}, which is not withdrawn on the device",
+                hint="cancel the account with the operator, or erase the device with 'edge-sdk wipe'",
+            )
+        granted = [] if self.statement is None else self.statement.grants
+        ids = tuple(g.id for g in granted if g.purpose == purpose.name and g.id not in self.held.denied)
+        if not ids:
+            raise ConsentRefused(f"{purpose.name} has no grant that could be withdrawn", hint="it is not collected")
+        self.held.denied += ids
+        self.tell_later([Withdrawal(purpose.name, ids)])
+
+    def tell_later(self, told: Sequence[Told]) -> None:
+        """
+        Keep what the authority, and nobody else, is to be told.
+
+        After a power cut: it is kept or not; the caller's next start finds out which.
+        """
+        self.held.to_tell = [*self.held.to_tell, *told][-MAX_TELL:]
+        self.save()
+
+    def note_use(self, purpose: str, kid: bytes, stream_id: bytes) -> None:
+        """
+        Remember where data of *purpose* goes, for the receipt of a wipe.
+        """
+        if note_use(self.held, purpose, kid, stream_id):
+            self.save()
+
+    def _accept_order(self, bundle: bytes, now: Now) -> None:
+        """
+        Take up a wipe order; one that fails a check changes nothing and is told by whoever looks at ``refused_order``.
+        """
+        try:
+            self.order = accept_wipe(
+                bundle,
+                root=self.root,
+                audience=self._audience,
+                generation=self._vault.ring.generation.id,
+                executed=self.held.executed,
+                now_s=now.wall_s,
+            )
+            self.refused_order = ""
+        except EdgeError as error:
+            self.refused_order = str(error)
 
     def accept_statement(self, bundle: bytes, now: Now) -> None:
         """
@@ -183,6 +229,7 @@ class ConsentState:
         After a power cut: the old or the new statement is held.
 
         Raises:
+            StorageError: it is in force, but not stored.
             EdgeError: when a check fails; nothing changes.
         """
         newest: Newest | None = None
@@ -196,10 +243,8 @@ class ConsentState:
             newest=newest,
             now_s=now.wall_s,
         )
-        if newest is None or statement.version > newest[0]:
-            self.held.statement = bundle
-            self.save()
-        self.statement = statement
+        self.statement = statement  # in force at once: a full disk must not keep a withdrawn purpose open
+        self._keep("statement", bundle)
 
     def accept_recipients(self, bundle: bytes, now: Now) -> None:
         """
@@ -213,11 +258,9 @@ class ConsentState:
         newest: Newest | None = None
         if self.recipients is not None:
             newest = (self.recipients.version, parse_document(
-                self.held.recipients, limit=_DOCUMENT_LIMIT, what="recipients").sha256)  # fmt: skip
+                self.held.recipients, limit=DOCUMENT_LIMIT, what="recipients").sha256)  # fmt: skip
         recipients = accept_recipients(bundle, root=self.root, newest=newest, now_s=now.wall_s)
-        if self.recipients is None or recipients.version > self.recipients.version:
-            self.held.recipients = bundle
-            self.save()
+        self._keep("recipients", bundle)
         self.recipients = recipients
 
     def accept_root(self, bundle: bytes) -> None:
@@ -254,6 +297,17 @@ class ConsentState:
             self.held.floor_ms = now.floor_ms
             self.save()
 
+    def _keep(self, name: Literal["statement", "recipients"], bundle: bytes) -> None:
+        before = getattr(self.held, name)
+        if before == bundle:
+            return
+        setattr(self.held, name, bundle)
+        try:
+            self.save()
+        except StorageError:
+            setattr(self.held, name, before)  # not stored: accepting it again stores it
+            raise
+
     def save(self) -> None:
         """
         Write ``state.bin``.
@@ -261,7 +315,7 @@ class ConsentState:
         After a power cut: the old or the new content.
         """
         self._floor_stored_ms = self.held.floor_ms
-        self._vault.write_state(_encode(self.held))
+        self._vault.write_state(encode_held(self.held))
 
     def _reread(self) -> None:
         """
@@ -284,33 +338,4 @@ class ConsentState:
             )
         except EdgeError:
             self.statement = None
-
-
-def _encode(held: Held) -> bytes:
-    return cbor.encode(
-        {
-            0: FORMAT,
-            1: held.recipients,
-            2: held.statement,
-            3: held.floor_ms,
-            4: held.denied,
-            5: [policy.encode("utf-8") for policy in held.policies],
-        }
-    )
-
-
-def _decode(encoded: bytes) -> Held:
-    if not encoded:
-        return Held()
-    fields = Fields(cbor.decode(encoded, _LIMIT, "state"), "state")
-    check_format("state.bin", fields.take(0, "format", uint()), FORMAT)
-    return Held(
-        recipients=fields.take(1, "recipients", octets(None, _DOCUMENT_LIMIT)),
-        statement=fields.take(2, "statement", octets(None, _DOCUMENT_LIMIT)),
-        floor_ms=fields.take(3, "floor", uint()),
-        denied=list(fields.take(4, "denied", list_of(octets(16), 1024))),
-        policies=[
-            policy.decode("utf-8") for policy in fields.take(5, "policies", list_of(octets(None, _LIMIT), MAX_POLICIES))
-        ],
-    )
 

@@ -22,6 +22,7 @@ from edge_sdk.core.keys import (
     SECRET_BYTES,
     GenerationHpkeSeed,
     GenerationSigningSeed,
+    LaneKey,
     LedgerKey,
     RoutingSecret,
     StateKey,
@@ -76,7 +77,7 @@ async def enrol(config: Config, code: str, transport: Transport) -> int:
             raise UplinkError(f"the authority answered {response.status}", hint="try again later")
         consent = ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(config.folder, held))
         now = Clock(consent.signed_ms()).now()
-        consent.accept_downlink(response.body, now)
+        consent.accept_downlink(response.body, now, epochs=_around(epoch_of(now.wall_s)))
         assert consent.statement is not None
         await _fetch_recipients(consent, lane, now, transport)
         return consent.statement.version
@@ -93,6 +94,11 @@ async def _fetch_recipients(consent: ConsentState, lane: Lane, now: Now, transpo
     response = await transport.send(Request("GET", path, headers))
     if response.status == 200:
         consent.accept_recipients(response.body, now)
+
+
+def _around(epoch: int) -> range:
+    # The authority answers by its own clock, and no tag was asked with yet: around midnight the two may differ.
+    return range(epoch - 1, epoch + 2)
 
 
 def _generation(config: Config, root_bundle: bytes) -> tuple[Vault, Lane]:
@@ -113,7 +119,7 @@ def _generation(config: Config, root_bundle: bytes) -> tuple[Vault, Lane]:
         streams=StreamSecret(draw(SECRET_BYTES)),
     )
     ring = Keyring(generation, StateKey(draw(SECRET_BYTES)), LedgerKey(draw(SECRET_BYTES)))
-    lane = Lane(RoutingSecret(draw(SECRET_BYTES)), config.address, root_bundle)
+    lane = Lane(RoutingSecret(draw(SECRET_BYTES)), config.address, root_bundle, LaneKey(draw(SECRET_BYTES)))
     return Vault.create(config.folder, store, ring, lane, draw=draw), lane
 
 

@@ -23,6 +23,7 @@ from edge_sdk.core.keys import (
     SECRET_BYTES,
     GenerationHpkeSeed,
     GenerationSigningSeed,
+    LaneKey,
     LedgerKey,
     PseudonymKey,
     PurposeKey,
@@ -82,6 +83,7 @@ class Lane:
     routing: RoutingSecret
     address: str
     root: bytes
+    key: LaneKey
     receipt: bytes = b""
 
 
@@ -284,7 +286,14 @@ def write_lane(folder: Path, lane: Lane) -> None:
 
     After a power cut: the old or the new one.
     """
-    content: cbor.Value = {0: FORMAT, 1: lane.routing.reveal(), 2: lane.address, 3: lane.root, 4: lane.receipt}
+    content: cbor.Value = {
+        0: FORMAT,
+        1: lane.routing.reveal(),
+        2: lane.address,
+        3: lane.root,
+        4: lane.receipt,
+        5: lane.key.reveal(),
+    }
     files.write(folder / "lane.bin", cbor.encode(content))
 
 
@@ -301,6 +310,7 @@ def read_lane(folder: Path) -> Lane:
             address=fields.take(2, "address", text(2048)),
             root=fields.take(3, "root", octets(None, _STATE_LIMIT)),
             receipt=fields.take(4, "receipt", octets(None, _STATE_LIMIT)),
+            key=LaneKey(fields.take(5, "lane key", octets(32))),
         )
     except Malformed as error:
         raise VaultUnavailable("lane.bin is damaged", hint="enrol the site anew") from error

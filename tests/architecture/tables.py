@@ -19,10 +19,10 @@ MAX_GATEWAY_LINES: Final = 100  # the public object: the whole line on one scree
 GROUND: Final = frozenset({"core", "errors"})
 FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore"}
 SIBLINGS: Final = frozenset(
-    {"recording", "vault", "keypage", "outbox", "ledger", "wipe", "config", "policy_file", "sources", "profiles"}
+    {"recording", "vault", "keypage", "outbox", "ledger", "config", "policy_file", "sources", "profiles"}
 )
 # What needs several of them: a stream with its rows and keys, what was accepted, requests to a configured address.
-MIDDLE: Final = frozenset({"stream_record", "streams", "consent_state", "http_transport"})
+MIDDLE: Final = frozenset({"stream_record", "streams", "consent_record", "consent_state", "http_transport", "wipe"})
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
 UPPER: Final = frozenset({"queueing", "binding", "uplink"})
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
@@ -39,6 +39,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     **dict.fromkeys(SIBLINGS, FLOOR),
     **dict.fromkeys(MIDDLE, FLOOR | SIBLINGS),
     "streams": FLOOR | SIBLINGS | {"stream_record"},
+    "consent_state": FLOOR | SIBLINGS | {"consent_record"},
     "queueing": FLOOR | SIBLINGS | {"streams"},
     "binding": FLOOR | SIBLINGS | {"stream_record", "streams", "consent_state"},
     "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing"},

@@ -1,0 +1,136 @@
+"""
+What ``state.bin`` holds: accepted documents, local denials, the floor, policies, and what is still to be told.
+
+Values and their codec; who may change what is ``consent_state``. Everything in it is under the state key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from edge_sdk.core import cbor
+from edge_sdk.core.messages import EndedStream, LedgerHead, Withdrawal
+from edge_sdk.core.shape import Fields, array, list_of, octets, optional, text, uint
+from edge_sdk.vault import check_format
+
+FORMAT: Final = 1
+MAX_POLICIES: Final = 4
+MAX_TELL: Final = 256
+MAX_STREAMS: Final = 1900  # of all purposes: with their ids a wipe's intent still fits its file
+LIMIT: Final = 8 << 20
+DOCUMENT_LIMIT: Final = 1 << 20
+
+Told: TypeAlias = Withdrawal | EndedStream | LedgerHead
+
+
+@dataclass(slots=True)
+class Use:
+    """
+    Where the data of one purpose went: recipient key ids and stream ids, oldest first.
+    """
+
+    kids: list[bytes] = field(default_factory=list)
+    streams: list[bytes] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Held:
+    """
+    Everything stored of consent. ``policies`` are texts, the one in force last; ``to_tell`` waits for the authority.
+    """
+
+    recipients: bytes = b""
+    statement: bytes = b""
+    floor_ms: int = 0
+    denied: list[bytes] = field(default_factory=list)
+    policies: list[str] = field(default_factory=list)
+    to_tell: list[Told] = field(default_factory=list)
+    uses: dict[str, Use] = field(default_factory=dict)
+    executed: list[bytes] = field(default_factory=list)
+
+
+def encode_held(held: Held) -> bytes:
+    """
+    Return *held* as bytes.
+    """
+    return cbor.encode(
+        {
+            0: FORMAT,
+            1: held.recipients,
+            2: held.statement,
+            3: held.floor_ms,
+            4: held.denied,
+            5: [policy.encode("utf-8") for policy in held.policies],
+            6: [_told_value(told) for told in held.to_tell],
+            7: [[purpose, use.kids, use.streams] for purpose, use in held.uses.items()],
+            8: held.executed,
+        }
+    )
+
+
+def decode_held(encoded: bytes) -> Held:
+    """
+    Return what :func:`encode_held` was given; nothing held for no bytes.
+
+    Raises:
+        Malformed: for other bytes. StorageError: for those of another release.
+    """
+    if not encoded:
+        return Held()
+    fields = Fields(cbor.decode(encoded, LIMIT, "state"), "state")
+    check_format("state.bin", fields.take(0, "format", uint()), FORMAT)
+    ids = list_of(octets(16), MAX_STREAMS)
+    uses = fields.take(7, "uses", list_of(array(text(64), list_of(octets(8), 64), ids), 64))
+    policies = fields.take(5, "policies", list_of(octets(None, LIMIT), MAX_POLICIES))
+    return Held(
+        recipients=fields.take(1, "recipients", octets(None, DOCUMENT_LIMIT)),
+        statement=fields.take(2, "statement", octets(None, DOCUMENT_LIMIT)),
+        floor_ms=fields.take(3, "floor", uint()),
+        denied=list(fields.take(4, "denied", ids)),
+        policies=[policy.decode("utf-8") for policy in policies],
+        to_tell=list(fields.take(6, "to tell", list_of(_told, MAX_TELL))),
+        uses={purpose: Use(list(kids), list(streams)) for purpose, kids, streams in uses},
+        executed=list(fields.take(8, "executed", ids)),
+    )
+
+
+def note_use(held: Held, purpose: str, kid: bytes, stream_id: bytes) -> bool:
+    """
+    Remember that a stream of *purpose* is sealed to *kid*; return whether that is new.
+
+    Beyond the limit the oldest stream is forgotten: the authority can find it by its key, the id only saves work.
+    """
+    use = held.uses.setdefault(purpose, Use())
+    known = kid in use.kids and stream_id in use.streams
+    if kid not in use.kids:
+        use.kids.append(kid)
+    if stream_id not in use.streams:
+        use.streams.append(stream_id)
+    while sum(len(other.streams) for other in held.uses.values()) > MAX_STREAMS:
+        max(held.uses.values(), key=lambda other: len(other.streams)).streams.pop(0)
+    return not known
+
+
+def _told_value(told: Told) -> list[Any]:
+    match told:
+        case Withdrawal():
+            return [0, told.purpose, list(told.grants)]
+        case EndedStream():
+            return [1, told.stream, told.purpose, told.grant, told.rows, told.receipted, told.destroyed]
+        case LedgerHead():
+            return [2]
+
+
+_WITHDRAWAL: Final = array(uint(), text(64), list_of(octets(16), 24))
+_ENDED: Final = array(uint(), octets(16), text(64), octets(16), uint(), uint(), optional(uint()))
+
+
+def _told(value: object, where: str) -> Told:
+    kind = value[0] if isinstance(value, list) and value else None
+    if kind == 0:
+        _, purpose, grants = _WITHDRAWAL(value, where)
+        return Withdrawal(purpose, grants)
+    if kind == 1:
+        return EndedStream(*_ENDED(value, where)[1:])
+    return LedgerHead()
