@@ -11,7 +11,7 @@ Stored: ``state.bin`` by way of the vault; the pinned root lies in the lane set.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 from edge_sdk.clock import Now

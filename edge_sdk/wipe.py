@@ -114,7 +114,14 @@ def pending_intent(folder: Path, lane: Lane) -> Intent | None:
 
 
 def finish(
-    folder: Path, lane: Lane, intent: Intent, *, key_store: KeyStore, stores: Sequence[Store], clear: Clearing, draw: Draw
+    folder: Path,
+    lane: Lane,
+    intent: Intent,
+    *,
+    key_store: KeyStore,
+    stores: Sequence[Store],
+    clear: Clearing,
+    draw: Draw,
 ) -> WipeReceipt:
     """
     Erase everything the intent names, store the sealed receipt in the lane set, and destroy the generation's key.
