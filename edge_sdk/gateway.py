@@ -9,6 +9,7 @@ of its own (``with``) or in the caller's event loop (``async with`` and ``await 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -95,4 +96,4 @@ class Gateway:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.close()
+        await asyncio.to_thread(self.close)  # run() of this loop ends meanwhile

@@ -7,6 +7,7 @@ also have one of the listed public keys. aiohttp is imported when the first requ
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -51,6 +52,7 @@ class HttpTransport:
         self._proxy = proxy or None
         self._pins = frozenset(_pin(pin) for pin in pins)
         self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | bool = True
 
     async def send(self, request: Request) -> Response:
         """
@@ -70,8 +72,8 @@ class HttpTransport:
                 headers=dict(request.headers),
                 allow_redirects=False,
                 proxy=self._proxy,
+                ssl=self._tls,
             ) as answer:
-                self._check_pin(answer)
                 body = await _read(answer)
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status, headers, body)
@@ -90,9 +92,10 @@ class HttpTransport:
         import aiohttp
 
         if self._session is None:
+            self._tls = _tls()  # a new one each time: no TLS session is resumed across a close
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-                connector=aiohttp.TCPConnector(ssl=_tls(), limit=2),
+                connector=aiohttp.TCPConnector(ssl=_pinned(self._pins) if self._pins else True, limit=2),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": USER_AGENT},
                 skip_auto_headers=("Accept", "Accept-Encoding"),
@@ -100,18 +103,26 @@ class HttpTransport:
             )
         return self._session
 
-    def _check_pin(self, answer: Any) -> None:
-        if not self._pins:
-            return
-        transport = answer.connection.transport if answer.connection else None
-        tls = transport.get_extra_info("ssl_object") if transport else None
-        certificate = tls.getpeercert(binary_form=True) if tls else None
-        if certificate is None:
-            raise ValueError("no certificate to compare with the pins")
-        key = x509.load_der_x509_certificate(certificate).public_key()
-        spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        if hashlib.sha256(spki).digest() not in self._pins:
-            raise ValueError("the server's key is not pinned")
+
+def _pinned(pins: frozenset[bytes]) -> aiohttp.Fingerprint:
+    """
+    Return a check of the server's key that is made on each new connection, before a request goes over it.
+    """
+    import aiohttp
+
+    class Pins(aiohttp.Fingerprint):
+        def check(self, transport: asyncio.Transport) -> None:
+            tls = transport.get_extra_info("ssl_object")
+            certificate = tls.getpeercert(binary_form=True) if tls else None
+            if certificate is None or _spki_sha256(certificate) not in pins:
+                raise aiohttp.ServerFingerprintMismatch(b"", b"", "", 0)  # names neither key nor address
+
+    return Pins(bytes(_PIN_BYTES))
+
+
+def _spki_sha256(certificate: bytes) -> bytes:
+    key = x509.load_der_x509_certificate(certificate).public_key()
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
 def _tls() -> ssl.SSLContext:
@@ -126,7 +137,9 @@ def _pin(pin: str) -> bytes:
     except binascii.Error:
         decoded = b""
     if len(decoded) != _PIN_BYTES:
-        raise ConfigError("a pin is no base64 of a SHA-256", hint="write what 'openssl dgst -sha256 -binary | base64' says")
+        raise ConfigError(
+            "a pin is no base64 of a SHA-256", hint="write what 'openssl dgst -sha256 -binary | base64' says"
+        )
     return decoded
 
 

@@ -7,7 +7,9 @@ state folder first and lets go of it last.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,8 +70,9 @@ def open_site(config: Config) -> tuple[Site, Writer]:
     """
     folder = config.folder
     files.make_folder(folder)
-    lock = files.FolderLock(folder)
-    try:
+    with contextlib.ExitStack() as opened:
+        lock = files.FolderLock(folder)
+        opened.callback(lock.close)
         vault = Vault.open(folder, FileKeyStore(folder), draw=draw)
         lane = read_lane(folder)
         consent = ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(folder, held))
@@ -77,7 +80,11 @@ def open_site(config: Config) -> tuple[Site, Writer]:
         writer = Writer(clock)
         recording = Recording(room=config.limits.memory_rows, wake_after=config.limits.max_rows, wake=writer.wake)
         policies = _policies(config, consent)
-        rooms = Rooms(vault, Outbox(folder), KeyPage(folder), draw, content_alg_of(config))
+        outbox = Outbox(folder)
+        opened.callback(outbox.close)
+        page = KeyPage(folder)
+        opened.callback(page.close)
+        rooms = Rooms(vault, outbox, page, draw, content_alg_of(config))
         binding = Binding(
             policies, rooms, consent=consent, recording=recording, routing=lane.routing, limits=config.limits
         )
@@ -85,10 +92,8 @@ def open_site(config: Config) -> tuple[Site, Writer]:
         line = Line(rooms, consent=consent, recording=recording, binding=binding, limits=config.limits)
         line.step(clock.now())
         uplink = Uplink(line, routing=lane.routing, clock=clock, chance=chance, first_ms=config.jitter_ms)
-    except BaseException:
-        lock.close()
-        raise
-    return Site(config, clock, line, uplink, lock), writer
+        opened.pop_all()  # from here on the site closes them
+        return Site(config, clock, line, uplink, lock), writer
 
 
 def draw(count: int) -> bytes:
@@ -130,11 +135,21 @@ def content_alg_of(config: Config) -> int:
     return claims.ALG_A256GCM if fast else claims.ALG_CHACHA20_POLY1305
 
 
+def _known_policies(texts: Sequence[str]) -> list[Policy]:
+    known = []
+    for text in texts:
+        try:
+            known.append(load_policy(text, where="a policy in force before"))
+        except ConfigError:  # another release took it; what waits under its purposes alone is held, nothing else is
+            tell(Event.POLICY_DROPPED)
+    return known
+
+
 def _policies(config: Config, consent: ConsentState) -> list[Policy]:
     """
     Return the policies data may still belong to, the one in force last; a bad new file leaves the old one in force.
     """
-    known = [load_policy(text, where="a policy in force before") for text in consent.held.policies]
+    known = _known_policies(consent.held.policies)
     try:
         text = policy_text(config.policy)
         policy = load_policy(text, where=Path(config.policy).name)

@@ -8,6 +8,7 @@ event loop. Stopping ends the uplink first, then has the writer keep everything,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -33,14 +34,16 @@ class Running:
     """
 
     def __init__(self, config: Config, transport: Transport | None) -> None:
-        self.site, self._writer = open_site(config)
         self._transport = transport or HttpTransport(
             config.address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
         )
+        self.site, self._writer = open_site(config)
         self._process = os.getpid()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Event | None = None
+        self._stop_once = threading.Lock()
+        self._is_ending = False
         self._closed = False
         self._pause = threading.Event()
         self._writer.start(self.site.line)
@@ -68,7 +71,11 @@ class Running:
     def start(self) -> None:
         """
         Send in the background, from a thread.
+
+        Raises:
+            LifecycleRefused: when the site is closed.
         """
+        self.check_process()
         if self._thread is None:
             self._thread = threading.Thread(target=self._send_in_thread, name="edge-sdk-uplink", daemon=True)
             self._thread.start()
@@ -84,8 +91,13 @@ class Running:
         if self._stopped is not None:
             raise LifecycleRefused("this gateway sends already", hint="use either 'with' or run(), not both")
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        if self._is_ending:  # stop() came before there was anything to stop
+            self._stopped.set()
         try:
             await drive(self.site.uplink, self._transport, on_writer=self._writer.call_async, stopped=self._stopped)
+        except LifecycleRefused:
+            if not self._is_ending:  # closed while a job was on its way to the writer: that is a stop as well
+                raise
         finally:
             self._stopped = None
             await self._transport.close()
@@ -113,18 +125,27 @@ class Running:
 
         After a power cut: what :meth:`Gateway.flush` promised; before this returns the stop counts as unclean.
         """
-        if self._closed or os.getpid() != self._process:
+        if os.getpid() != self._process:
             return
-        if self._loop is not None and self._stopped is not None:
-            self._loop.call_soon_threadsafe(self._stopped.set)
+        with self._stop_once:
+            if self._closed:
+                return
+            self._stop_sending()
+            self._closed = True
+            try:
+                self._writer.stop(self.site.line.finish)
+            finally:
+                self.site.close()
+                tell(Event.STOPPED)
+
+    def _stop_sending(self) -> None:
+        self._is_ending = True
+        loop, stopped = self._loop, self._stopped
+        if loop is not None and stopped is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended in between
+                loop.call_soon_threadsafe(stopped.set)
         if self._thread is not None:
             self._thread.join()
-        self._closed = True
-        try:
-            self._writer.stop(self.site.line.finish)
-        finally:
-            self.site.close()
-            tell(Event.STOPPED)
 
     def _send_in_thread(self) -> None:
         asyncio.run(self.send_until_stopped())

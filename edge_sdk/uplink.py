@@ -22,13 +22,15 @@ from edge_sdk.consent_state import ConsentState
 from edge_sdk.core.keys import RoutingSecret, authorization, epoch_of, route
 from edge_sdk.core.receipt import Kind, Outcome, judge
 from edge_sdk.core.retry import delay_s, retry_after_s
-from edge_sdk.errors import EdgeError, UplinkError
+from edge_sdk.errors import EdgeError, StorageError, UplinkError
 from edge_sdk.events import Event, tell
 from edge_sdk.queueing import Parcel
 from edge_sdk.transport import Request, Response, Transport
 
 IDLE_MS = 1_000  # looks for something to send once a second, at most
 PATIENCE = 3  # batches answered badly in a row before the collector as a whole is given time
+_WHOLE_COLLECTOR: Final = (401, 408, 425, 429)  # these say nothing about one batch
+_BREAK_OFF_S: Final = 1.0  # for a transport to let go of a request that nobody waits for any more
 _CONTENT: Final = {"Content-Type": "application/cose"}
 
 T = TypeVar("T")
@@ -112,6 +114,23 @@ class Uplink:
         """
         if now.mono_ms < self._not_before_ms:
             return min(IDLE_MS, self._not_before_ms - now.mono_ms)
+        try:
+            return self._next_trip(now)
+        except StorageError as error:
+            self._tell_trouble(error)
+            return IDLE_MS
+
+    def settle(self, trip: Trip, response: Response | None, now: Now) -> None:
+        """
+        Do what the answer, or its absence, means.
+        """
+        try:
+            self._settle(trip, response, now)
+        except StorageError as error:  # what was answered comes again with the next try
+            self._tell_trouble(error)
+            self._fail(now, None, str(error))
+
+    def _next_trip(self, now: Now) -> Trip | int:
         consent = self._desk.consent
         if consent.wants_downlink(now):
             return self._trip(Errand.DOWNLINK, "GET", "/v1/downlink", now)
@@ -122,17 +141,17 @@ class Uplink:
             return IDLE_MS
         return self._trip(Errand.BATCH, "POST", "/v1/batches", now, parcel)
 
-    def settle(self, trip: Trip, response: Response | None, now: Now) -> None:
-        """
-        Do what the answer, or its absence, means.
-        """
-        if response is None or response.status >= 500 or response.status in (401, 408, 425, 429):
-            self._fail(now, response)
+    def _settle(self, trip: Trip, response: Response | None, now: Now) -> None:
+        if response is None or response.status >= 500 or response.status in _WHOLE_COLLECTOR:
+            why = f"the collector answered {response.status}" if response else "the collector could not be reached"
+            self._fail(now, response, why)
             tell(Event.UNREACHED, status=response.status if response else 0)
+            if trip.parcel is not None:  # it may be this batch that fells the collector: the next try takes another
+                self._desk.settle(trip.parcel, Outcome(Kind.LATER, None, why), now, self._chance())
         elif trip.parcel is not None:
             self._settle_batch(trip.parcel, response, now)
         else:
-            self._settle_document(trip.errand, response, now)
+            self._settle_document(trip, response, now)
 
     def _trip(self, errand: Errand, method: str, path: str, now: Now, parcel: Parcel | None = None) -> Trip:
         body = b"" if parcel is None else parcel.body
@@ -157,7 +176,7 @@ class Uplink:
             self.last_error = outcome.why
             tell(Event.LATER, status=response.status)
             if self._bad_answers >= PATIENCE:
-                self._fail(now, response)
+                self._fail(now, response, outcome.why)
             return
         self._failures = self._bad_answers = 0
         if outcome.downlink_hash is not None:
@@ -169,30 +188,32 @@ class Uplink:
         else:
             tell(Event.REFUSED, status=response.status)
 
-    def _settle_document(self, errand: Errand, response: Response, now: Now) -> None:
+    def _settle_document(self, trip: Trip, response: Response, now: Now) -> None:
         consent = self._desk.consent
         try:
             if response.status != 200:
-                raise UplinkError(f"the collector answered {response.status} to a request for the {errand.value}")
-            if errand is Errand.DOWNLINK:
-                self._clock.raise_floor(consent.accept_downlink(response.body, now))
+                raise UplinkError(f"the collector answered {response.status} to a request for the {trip.errand.value}")
+            if trip.errand is Errand.DOWNLINK:
+                self._clock.raise_floor(consent.accept_downlink(response.body, now, epochs=(trip.epoch,)))
             else:
                 consent.accept_recipients(response.body, now)
         except EdgeError as error:
-            self.last_error = str(error)
             tell(Event.DOCUMENT_REFUSED, status=response.status)
-            self._fail(now, response)
+            self._fail(now, response, str(error))
             return
         self._failures = 0
+        self.last_error = ""
 
-    def _fail(self, now: Now, response: Response | None) -> None:
+    def _tell_trouble(self, error: StorageError) -> None:
+        self.last_error = str(error)
+        tell(Event.STORAGE_ERROR)
+
+    def _fail(self, now: Now, response: Response | None, why: str) -> None:
         self._failures += 1
+        self.last_error = why
         wait_s = delay_s(self._failures - 1, self._chance())
-        if response is None:
-            self.last_error = "the collector could not be reached"
-        else:
+        if response is not None:
             wait_s = max(wait_s, retry_after_s(response.headers.get("retry-after", ""), now.wall_s) or 0)
-            self.last_error = self.last_error or f"the collector answered {response.status}"
         self._not_before_ms = now.mono_ms + int(wait_s * 1000)
 
 
@@ -231,16 +252,26 @@ async def drive(
         if epoch is not None and trip.epoch != epoch:
             await transport.close()
         epoch = trip.epoch
-        response = await _send(transport, trip.request)
-        await on_writer(_settler(uplink, trip, response))
+        response = await _send(transport, trip.request, stopped)
+        if response is not None or not stopped.is_set():
+            await on_writer(_settler(uplink, trip, response))
     await transport.close()
 
 
-async def _send(transport: Transport, request: Request) -> Response | None:
+async def _send(transport: Transport, request: Request, stopped: asyncio.Event) -> Response | None:
+    """
+    Return the answer to *request*, None where there was none before *stopped*: a slow collector holds up no stop.
+    """
+    sending, stopping = asyncio.ensure_future(transport.send(request)), asyncio.ensure_future(stopped.wait())
     try:
-        return await transport.send(request)
-    except UplinkError:
+        await asyncio.wait({sending, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return sending.result() if sending.done() else None
+    except (UplinkError, OSError):
         return None
+    finally:
+        sending.cancel()
+        stopping.cancel()
+        await asyncio.wait({sending, stopping}, timeout=_BREAK_OFF_S)
 
 
 def _settler(uplink: Uplink, trip: Trip, response: Response | None) -> Callable[[Now], None]:

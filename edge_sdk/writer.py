@@ -33,6 +33,7 @@ class Writer:
         self._jobs: deque[tuple[Callable[[Now], Any], Future[Any]]] = deque()
         self._woken = False
         self._stopping = False
+        self._died: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="edge-sdk-writer", daemon=True)
 
     def start(self, line: Line) -> None:
@@ -56,9 +57,11 @@ class Writer:
 
         Raises:
             LifecycleRefused: when the writer has stopped.
+            RuntimeError: when it ended on a mistake of ours; its traceback is on stderr.
         """
         future: Future[T] = Future()
         with self._condition:
+            self._check_alive()
             if self._stopping:
                 raise LifecycleRefused("the gateway is closed", hint="open it again")
             self._jobs.append((job, future))
@@ -82,6 +85,7 @@ class Writer:
         Run *last* after everything handed in before, then end the thread; blocks until it has ended.
         """
         with self._condition:
+            self._check_alive()
             if self._stopping:
                 return
             future: Future[Any] = Future()
@@ -91,7 +95,23 @@ class Writer:
         self._thread.join()
         future.result()
 
+    def _check_alive(self) -> None:
+        if self._died is not None:
+            raise RuntimeError("the writer of this gateway ended on an internal error") from self._died
+
     def _run(self) -> None:
+        try:
+            self._step_until_stopped()
+        except BaseException as error:
+            with self._condition:
+                self._died = error
+                jobs, self._jobs = self._jobs, deque()
+            for _, future in jobs:  # nobody waits for a thread that is gone
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(RuntimeError("the writer of this gateway ended on an internal error"))
+            raise
+
+    def _step_until_stopped(self) -> None:
         wait_ms = 0
         while True:
             with self._condition:
