@@ -180,7 +180,7 @@ def _minimise(policy: Policy, readings: Sequence[Recorded]) -> _Outcome:
         for at, view in enumerate(purpose.views):
             outlets.append((purpose, at, make_outlet(view, names=_pseudonyms(view, key))))
     recording = Recording(room=len(readings) + 1, wake_after=len(readings) + 1, wake=lambda: None)
-    recording.bind(policy, [(outlet, _grant(purpose)) for purpose, _, outlet in outlets])
+    recording.bind(policy, [(outlet, as_if_granted(purpose)) for purpose, _, outlet in outlets])
     now_ms = Clock().now().wall_ms
     recording.harvest(now_ms, held_rows=0)
     for reading in readings:
@@ -209,7 +209,7 @@ def _opened(purpose: Purpose, at: int, outlet: Outlet) -> list[OpenedRow]:
     return list(batch_rows(batch, purpose))
 
 
-def _grant(purpose: Purpose) -> CollectGrant:
+def as_if_granted(purpose: Purpose) -> CollectGrant:
     """
     Return what ``decide`` gives for *purpose* once it is granted, which a preview supposes.
     """

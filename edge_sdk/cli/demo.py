@@ -1,0 +1,269 @@
+"""
+``edge-sdk demo``: the whole line on measured power of real plants, then proof of what left and what did not.
+
+A collector on SQLite and a gateway run as processes of their own and talk HTTP over loopback, through a relay that
+keeps every byte. At the end the rows are opened, compared by value with what was minimised, and every raw identifier
+is searched for on disk, in the databases, in the logs and on the wire. Exit 1 when any of that does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_sdk import files
+from edge_sdk.cli import demo_canary, demo_plant, demo_report, demo_rows
+from edge_sdk.cli.collector import found
+from edge_sdk.cli.demo_relay import Relay
+from edge_sdk.cli.demo_stage import Child, FolderWatch
+from edge_sdk.cli.progress import progress
+from edge_sdk.clock import mono_ms, wall_s
+from edge_sdk.collector.folder import OpenerReport, enrol_code, open_rows, opener_report
+from edge_sdk.core.claims import Mechanism
+from edge_sdk.core.policy import Basis, Policy
+from edge_sdk.core.table import Row
+from edge_sdk.errors import ConfigError, UplinkError
+from edge_sdk.policy_file import find_policy
+from edge_sdk.sources.replay import Recorded
+
+EXIT_FAILED = 1
+_MARK = "made-by-edge-sdk-demo"
+_DRAIN_S = 40
+_SUITE = "hpke-9-ke"
+_POST = b"POST /v1/batches HTTP/1.1\r\n"
+_DONE = re.compile(r"replay: (\d+) of (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """
+    Where the demo puts what it makes.
+    """
+
+    top: Path
+
+    @property
+    def readings(self) -> Path:
+        """
+        Return the file the firmware writes: raw, and no part of what is searched.
+        """
+        return self.top / "readings.jsonl"
+
+    @property
+    def site(self) -> Path:
+        """
+        Return the folder of the site: configuration, policy and state.
+        """
+        return self.top / "site"
+
+    @property
+    def collector(self) -> Path:
+        """
+        Return the folder of the collector.
+        """
+        return self.top / "collector"
+
+    @property
+    def opener(self) -> Path:
+        """
+        Return where the opener keeps the rows it opened.
+        """
+        return self.collector / "opener"
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """
+    What a run left behind; ``minimised`` is what this process computed beside it.
+    """
+
+    gateway_exit: int
+    logs: dict[str, str]
+    sent: list[bytes]
+    received: list[bytes]
+    peak_bytes: int
+    fullest: list[bytes]
+    minimised: dict[demo_rows.Place, list[Row]]
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """
+    Add the command.
+    """
+    demo = commands.add_parser("demo", help="run the whole line on measured power and check it", description=__doc__)
+    demo.add_argument("--folder", default=".demo", help="made anew each time (default: .demo)")
+    demo.add_argument("--policy", default="apsystems_ema", help="a policy file or profile (default: apsystems_ema)")
+    demo.add_argument("--short", action="store_true", help="half a day and three hours instead of six days")
+    demo.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Run the demo.
+
+    Raises:
+        ConfigError: the measured data is not installed, the folder is not the demo's, the policy is wrong.
+        UplinkError: a process did not start.
+    """
+    began_ms = mono_ms()
+    measured = demo_plant.find_measured()
+    policy = find_policy(arguments.policy)
+    folders = fresh(Path(arguments.folder))
+    span = demo_plant.SHORT if arguments.short else demo_plant.WHOLE
+    readings = demo_plant.household(measured, span, now_ms=wall_s() * 1000)
+    demo_report.show_origin(readings, policy)
+    write_readings(folders.readings, readings)
+    played = play(folders, arguments.policy, policy, readings)
+    _keep(folders, played)
+    faults = judge(folders, policy, readings, played)
+    took_s = (mono_ms() - began_ms) / 1000
+    if faults:
+        print("\n".join(["edge-sdk demo: FAILED", *(f"  {fault}" for fault in faults)]), file=sys.stderr)
+        return EXIT_FAILED
+    print(f"all of it holds; {took_s:.1f} s. Rows again: edge-sdk collector rows {folders.collector}")
+    return 0
+
+
+def play(folders: Folders, policy_name: str, policy: Policy, readings: Sequence[Recorded]) -> Played:
+    """
+    Found a collector, enrol a site at it and replay *readings* through it, each in its own process.
+    """
+    purposes = policy.purposes.values()
+    consented = [purpose.name for purpose in purposes if purpose.basis is Basis.CONSENT]
+    region = min(set.intersection(*(set(purpose.regions) for purpose in purposes)), default="")
+    found(
+        folders.collector, [policy], region=region, mechanism=Mechanism.NONE, granted=consented, test=True, suite=_SUITE
+    )  # fmt: skip
+    site, root = str(folders.site), str(folders.collector / "root.cose")
+    with Child(["collector", "serve", str(folders.collector), "--port", "0"]) as collector:
+        port = re.search(r":(\d+)\s*$", collector.first_line())
+        if port is None:
+            raise UplinkError("the collector did not start", hint=f"edge-sdk collector serve {folders.collector}")
+        with Relay(int(port[1])) as relay:
+            code = enrol_code(folders.collector, now_s=wall_s())
+            address = ["--address", f"http://127.0.0.1:{relay.port}", "--root", root, "--code", code]
+            enrolled = _finish(Child(["init", site, "--policy", policy_name, "--name", "demo", *address]))
+            with progress("gateway", files.size(folders.readings)) as tell:
+                gateway = Child(_replay(folders), lambda line: _pass_on(line, tell))
+                with gateway, FolderWatch(folders.site / "state") as watch:
+                    minimised = demo_rows.minimise(policy, readings)
+                    gateway_exit = gateway.wait()
+    logs = {"collector": collector.log, "init": enrolled, "gateway": gateway.log}
+    return Played(gateway_exit, logs, relay.sent, relay.received, watch.peak_bytes, watch.fullest, minimised)
+
+
+def judge(folders: Folders, policy: Policy, readings: Sequence[Recorded], played: Played) -> list[str]:
+    """
+    Open the rows, print what was found, and return what does not hold, in sentences.
+    """
+    received = demo_canary.contents(folders.collector)  # before anything is opened
+    intake_bytes = sum(map(files.size, files.tree(folders.collector / "intake")))
+    opened = list(open_rows(folders.collector))
+    compared = demo_rows.compare(demo_rows.views_of(policy), played.minimised, demo_rows.as_minimised(opened))
+    demo_report.show_fields(readings, policy)
+    demo_report.show_rows(policy, readings, compared, opened)
+    at_the_end = files.tree(folders.site / "state")
+    amounts = {
+        "readings as JSON": files.size(folders.readings),
+        "sent on the wire, HTTP heads included": sum(map(len, played.sent)),
+        "received on the wire": sum(map(len, played.received)),
+        "state folder at its fullest": played.peak_bytes,
+        "state folder at the end": sum(map(files.size, at_the_end)),
+        "intake's database": intake_bytes,
+    }
+    demo_report.show_bytes(amounts, len(readings))
+    faults = _faults_of_line(compared, played, opener_report(folders.collector))
+    return faults + _search(folders, policy, played, received)
+
+
+def _search(folders: Folders, policy: Policy, played: Played, received: list[bytes]) -> list[str]:
+    control = demo_canary.written_out(files.read(folders.readings, 1 << 28))
+    places = {
+        "state folder, fullest": demo_canary.search(played.fullest),
+        "site, at the end": demo_canary.search(demo_canary.contents(folders.site)),
+        "collector, unopened": demo_canary.search(received),
+        "collector, opened": demo_canary.search(demo_canary.contents(folders.collector, but=folders.opener)),
+        "logs": demo_canary.search(log.encode() for log in played.logs.values()),
+        "wire": demo_canary.search([*played.sent, *played.received]),
+    }
+    opened = demo_canary.search(demo_canary.contents(folders.opener))
+    demo_report.show_search(policy, {"firmware": control, **places}, opened)
+    blind = [f"{field}: the search does not even see it in what the firmware wrote" for field in _absent(control)]
+    return demo_canary.leaks(policy, places, opened) + blind
+
+
+def _absent(control: Counter[str]) -> list[str]:
+    return [canary.field for canary in demo_canary.CANARIES if not control[canary.field]]
+
+
+def _faults_of_line(compared: Sequence[demo_rows.Compared], played: Played, report: OpenerReport) -> list[str]:
+    faults = [str(found) for found in compared if found.missing or found.besides]
+    if played.gateway_exit:
+        last = played.logs["gateway"].strip().rpartition("\n")[2]
+        faults.append(f"the gateway ended with {played.gateway_exit}: {last}")
+    if not any(_POST in stream for stream in played.sent):
+        faults.append("no batch was seen on the wire: the capture missed it")
+    if not any(found.opened for found in compared):
+        faults.append("no row was opened")
+    told = {"gaps": report.gaps, "forks": report.forks, "bodies that do not open": report.set_aside}
+    return [*faults, *(f"the opener has {len(found)} {what}" for what, found in told.items() if found)]
+
+
+def fresh(top: Path) -> Folders:
+    """
+    Return an empty folder of the demo's own; nothing that it did not make is removed.
+    """
+    if files.exists(top):
+        if not files.exists(top / _MARK):
+            raise ConfigError("the folder is there and not the demo's", hint="name another one with --folder")
+        files.remove_tree(top)
+    files.make_folder(top)
+    files.write(top / _MARK, b"Made anew by each 'edge-sdk demo'.\n", 0o644)
+    return Folders(top)
+
+
+def write_readings(path: Path, readings: Sequence[Recorded]) -> None:
+    """
+    Write what the firmware produced, as a file to replay.
+    """
+    lines = [
+        json.dumps({"kind": reading.kind, "at_ms": reading.at_ms, "fields": reading.fields}) + "\n"
+        for reading in readings
+    ]
+    files.write(path, "".join(lines).encode("utf-8"))
+
+
+def _keep(folders: Folders, played: Played) -> None:
+    """
+    Leave the capture and the logs for whoever wants to look for themselves.
+    """
+    for name in ("wire", "logs"):
+        files.make_folder(folders.top / name)
+    for at, (sent, received) in enumerate(zip(played.sent, played.received, strict=True)):
+        files.write(folders.top / "wire" / f"{at}-sent", sent)
+        files.write(folders.top / "wire" / f"{at}-received", received)
+    for name, log in played.logs.items():
+        files.write(folders.top / "logs" / f"{name}.log", log.encode("utf-8"))
+
+
+def _replay(folders: Folders) -> list[str]:
+    config = str(folders.site / "site.toml")
+    return ["replay", str(folders.readings), "--config", config, "--cut", "--timeout", str(_DRAIN_S)]
+
+
+def _finish(child: Child) -> str:
+    with child:
+        if child.wait():
+            raise UplinkError(f"'edge-sdk {child.words[0]}' failed", hint=child.log.strip())
+    return child.log
+
+
+def _pass_on(line: str, tell: Callable[[int], None]) -> None:
+    if done := _DONE.match(line):
+        tell(int(done[1]))

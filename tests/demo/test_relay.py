@@ -1,0 +1,54 @@
+"""
+The relay carries every byte and keeps every byte, in both directions.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+
+from edge_sdk.cli.demo_relay import Relay
+
+
+def answer_reversed(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        heard = b""
+        while not heard.endswith(b"END"):
+            heard += connection.recv(4096)
+        connection.sendall(heard[::-1])
+
+
+def test_what_is_kept_is_what_was_carried() -> None:
+    said = os.urandom(300_000) + b"END"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer_reversed, args=(listener,))
+        server.start()
+        with Relay(listener.getsockname()[1]) as relay:
+            with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client:
+                client.sendall(said)
+                heard = b""
+                while chunk := client.recv(65536):
+                    heard += chunk
+            server.join()
+    assert heard == said[::-1]
+    assert (relay.sent, relay.received) == ([said], [heard])
+
+
+def test_a_target_that_is_not_there_ends_the_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with Relay(port) as relay, socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client:
+        assert client.recv(1) == b""
+
+
+def test_connections_that_are_left_open_do_not_hold_it_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, Relay(listener.getsockname()[1]) as relay:
+        client = socket.create_connection(("127.0.0.1", relay.port), timeout=10)
+        server, _ = listener.accept()
+        client.sendall(b"half a request")
+        assert server.recv(100) == b"half a request"
+    client.close()
+    server.close()
+    assert relay.sent == [b"half a request"]
