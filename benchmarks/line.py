@@ -95,8 +95,8 @@ def _site(folder: Path, purposes: int, suite: str, per_batch: int) -> Config:
     with contextlib.redirect_stdout(io.StringIO()):
         setup.run(arguments)
     site = folder / "site.toml"
-    text = site.read_text().replace('max_rows = 500', f"max_rows = {per_batch}").replace('jitter = "1s"', 'jitter = "1ms"')
-    site.write_text(text)
+    text = site.read_text().replace("max_rows = 500", f"max_rows = {per_batch}")
+    site.write_text(text.replace('jitter = "1s"', 'jitter = "1ms"'))
     return Config.read(site)
 
 
