@@ -15,9 +15,9 @@ from typing import Any
 
 from benchmarks.peers import collector
 from benchmarks.readings import make_policy
-from edge_sdk.gateway import Gateway
 from edge_sdk.cli import setup
 from edge_sdk.config import Config
+from edge_sdk.gateway import Gateway
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.transport import Request, Response
 
