@@ -75,6 +75,9 @@ class FileKeyStore:
 
         After a power cut: the staged key is whole; the old one is whole, zeroed or gone.
         """
+        if not files.exists(self._staged):  # renamed before, and the sync failed: what is in force now is the new key
+            files.sync_folder(self._path.parent)
+            return
         if files.exists(self._path):
             files.overwrite(self._path)
         files.take_place(self._path)

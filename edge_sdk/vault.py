@@ -312,7 +312,7 @@ def read_lane(folder: Path) -> Lane:
             receipt=fields.take(4, "receipt", octets(None, _STATE_LIMIT)),
             key=LaneKey(fields.take(5, "lane key", octets(32))),
         )
-    except Malformed as error:
+    except (Malformed, ValueError) as error:  # ValueError: a key that is all zero
         raise VaultUnavailable("lane.bin is damaged", hint="enrol the site anew") from error
 
 
