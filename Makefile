@@ -74,6 +74,7 @@ $(WHEEL)/.deps: pyproject.toml | $(DIST)/.built
 	@rm -rf $(WHEEL)
 	@$(VENV)/bin/python -m venv $(WHEEL)
 	$(WHEEL)/bin/python $(PIP) install "$$(echo $(DIST)/*.whl)[test]"
+	$(WHEEL)/bin/python $(PIP) install --no-deps $(DEMO_DATA)
 	@touch $@
 
 $(WHEEL)/.installed: $(DIST)/.built $(WHEEL)/.deps

@@ -17,13 +17,19 @@ from tests.docs.prose import TOP
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(scope="session")
-def run() -> Run:
-    """Run a command of this interpreter's environment in a folder; give up after a minute."""
+def environment() -> dict[str, str]:
+    """Return the environment of a command that belongs to this interpreter's installation."""
     scripts = str(Path(sys.executable).parent)
     environ = {**os.environ, "PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")]), "COLUMNS": "110"}
     if os.environ.get("EDGE_TEST_WHEEL") != "1":  # the child runs in another folder: say which tree is meant
         environ["PYTHONPATH"] = str(TOP)
+    return environ
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """Run a command of this interpreter's environment in a folder; give up after a minute."""
+    environ = environment()
 
     def run_in(folder: Path, *command: str, text: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -5,13 +5,15 @@ Every example is short, uses public names only and runs as it stands, in a folde
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import edge_sdk
-from tests.docs.conftest import Run
+from tests.docs.conftest import Run, environment
 from tests.docs.prose import TOP
 
 EXAMPLES = sorted((TOP / "examples").glob("*.py"))
@@ -57,6 +59,23 @@ def test_an_example_says_what_it_shows(example: Path) -> None:
 def test_an_example_runs(site: Path, run: Run, example: Path) -> None:
     done = run(site, sys.executable, str(example))
     assert done.returncode == 0, done.stderr
+
+
+def test_what_the_examples_record_arrives_at_a_running_collector(site: Path, run: Run) -> None:
+    edge_sdk_command = (sys.executable, "-m", "edge_sdk")
+    address = re.search(r"127\.0\.0\.1:(\d+)", (site / "site.toml").read_text(encoding="utf-8"))
+    assert address is not None
+    serve = [*edge_sdk_command, "collector", "serve", "collector", "--port", address[1]]
+    with subprocess.Popen(serve, cwd=site, env=environment(), stdout=subprocess.PIPE, text=True) as collector:
+        assert collector.stdout is not None
+        assert "listening" in collector.stdout.readline()
+        try:
+            for example in EXAMPLES:
+                if "drain" in example.read_text(encoding="utf-8"):
+                    assert "0 batches wait" in run(site, sys.executable, str(example)).stdout, example.name
+        finally:
+            collector.terminate()
+    assert run(site, *edge_sdk_command, "collector", "rows", "collector").stdout.count('"purpose":"monitoring"') >= 3
 
 
 @pytest.mark.parametrize(
