@@ -1,62 +1,35 @@
 """
-Enrols devices, keeps their grants, issues statements, and prepares what the intake and the openers may know.
+Enrols devices and keeps what their households and accounts allow.
 
-Rules: a claim code is redeemed in the transaction that stores the device; a version of a statement is issued
-once; every change is durable here before anything of it is published. When a statement changes, the downlinks
-of *all* devices are sealed afresh, in every prepared epoch: replacing one row would show the intake whose it
-is and join its tags. Wipe orders come with a later release. Not here: files (``registry``, ``store``,
-``opened``), what a statement says (``statements``), HTTP (``server``).
+Rules: a claim code is redeemed in the transaction that stores the device; a grant that is over never changes
+again, so a withdrawal is lifted only by a grant with a new id; a cancelled account is not taken up again.
+Every change is durable here before anything of it is published. Not here: what follows from a change for
+intake and openers (``publishing``), what devices tell (``listening``), wipe orders (``orders``), what a
+statement says (``statements``), files (``registry``), HTTP (``server``).
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
+from edge_sdk.collector.casebook import Casebook, OrderRow
 from edge_sdk.collector.claim import CODE_BYTES, LIFETIME_S, TooManyTries, TryLimit, code_digest, make_code
-from edge_sdk.collector.opened import OpenerStore
+from edge_sdk.collector.listening import Listener
+from edge_sdk.collector.offices import AuthorityKeys
+from edge_sdk.collector.orders import OrderLimit, Orders
+from edge_sdk.collector.publishing import Outlets, Publisher
 from edge_sdk.collector.registry import Device, GrantRow, Redeemed, Registry
-from edge_sdk.collector.statements import GIVING, Draw, first_grants, issue, new_grant
-from edge_sdk.collector.store import IntakeStore, TagEntry
-from edge_sdk.collector.streams import certified_keys
-from edge_sdk.core import keys, messages
-from edge_sdk.core.claims import ALG_A256GCM, Account, Status
-from edge_sdk.core.documents import HpkePublic, Recipients, Root, reread_recipients, sign_recipients
+from edge_sdk.collector.statements import GIVING, Draw, first_grants, fitting_kids, is_final, new_grant
+from edge_sdk.core import messages
+from edge_sdk.core.claims import Account, Status
+from edge_sdk.core.documents import Recipients
+from edge_sdk.core.envelope import LIMITS, outer
+from edge_sdk.core.labels import TYP_ENROL
 from edge_sdk.core.policy import Basis, Purpose
-from edge_sdk.errors import ConfigError, Refused
+from edge_sdk.errors import ConfigError, Refused, Tampered
 
-EPOCHS_AHEAD: Final = 3  # how many days the authority may be away
-QUOTA_BYTES: Final = 64 << 20  # of one tag in one epoch: a week's backlog of a large site and then some
-RENEW_S: Final = 22 * 86_400  # a statement is renewed at half its life, so a device hears of it in time
-
-_RECIPIENTS: Final = "recipients"
-_CERTIFIED_S: Final = "certified_s"
-_PUBLISHED_EPOCH: Final = "published_epoch"
 _CONSENTED: Final = "consented_at_enrolment"
-
-
-@dataclass(frozen=True, slots=True)
-class AuthorityKeys:
-    """
-    The secrets an authority works with every day; the root's seed stays on disk.
-    """
-
-    statement: keys.RoleSeed
-    recipients: keys.RoleSeed
-    enrolment_alg: int
-    enrolment: keys.RoleSeed
-
-
-@dataclass(frozen=True, slots=True)
-class Outlets:
-    """
-    Whom an authority tells.
-    """
-
-    intake: IntakeStore
-    opener: OpenerStore
 
 
 class Authority:
@@ -64,11 +37,11 @@ class Authority:
     The authority over one registry.
 
     Args:
-        registry: its file; the recipients document is in it.
-        root: in force.
-        secrets: the seeds of its daily work.
+        registry: its file.
+        keys: returns the root in force and what signs under it.
         outlets: intake and opener files to publish into.
         tries: how many wrong claim codes are answered.
+        limit: how many wipe orders are issued.
         draw: returns random bytes.
     """
 
@@ -76,18 +49,21 @@ class Authority:
         self,
         registry: Registry,
         *,
-        root: Root,
-        secrets: AuthorityKeys,
+        keys: Callable[[], AuthorityKeys],
         outlets: Outlets,
         tries: TryLimit,
+        limit: OrderLimit,
         draw: Draw,
     ) -> None:
         self._registry = registry
-        self._root = root
-        self._secrets = secrets
+        self._keys = keys
         self._outlets = outlets
         self._tries = tries
         self._draw = draw
+        self._casebook = Casebook(registry.database)
+        self._publisher = Publisher(registry, self._casebook, outlets=outlets, keys=keys, draw=draw)
+        self._listener = Listener(registry, self._casebook, keys=keys)
+        self._orders = Orders(registry, self._casebook, keys=keys, limit=limit, draw=draw)
 
     def issue_code(self, now_s: int) -> str:
         """
@@ -118,8 +94,8 @@ class Authority:
         wait_s = self._registry.wait_s(self._tries, now_s)
         if wait_s:
             raise TooManyTries(wait_s)
-        request = messages.open_enrol(body, seed=self._secrets.enrolment, alg=self._secrets.enrolment_alg)
-        if request.root_version > self._root.version:
+        request = self._open_enrol(body)
+        if request.root_version > self._keys().root.version:
             raise Refused("the device pins a newer root than this authority has", hint="install the newest root")
         device = _device(request, now_s)
         current = self._registry.purposes(current=True)
@@ -127,39 +103,103 @@ class Authority:
             device.generation,
             current,
             consented=self._consented(),
-            recipients=self._recipients().keys,
+            recipients=self._publisher.recipients().keys,
             now_s=now_s,
             draw=self._draw,
         )
         redeemed = self._registry.redeem(code_digest(request.code), device, grants, now_s=now_s)
         if redeemed is Redeemed.WRONG:
             raise Refused("claim code is not good", hint="issue a new one with 'edge-sdk collector enrol-code'")
-        return self._first_downlink(device.generation, now_s)
+        return self._publisher.first_downlink(device.generation, now_s)
 
     def set_grant(self, generation: bytes, purpose: str, status: Status, now_s: int) -> None:
         """
         Record a consent event of one device and publish what follows from it.
 
-        Consent given (again) makes a grant with a new id; lifting a restriction and every other event change
-        the status of the grant in force.
+        Consent given (again) makes a grant with a new id, but for lifting a restriction; every other event
+        changes the status of the grants in force. A grant that is over stays as it is.
 
         Raises:
             ConfigError: no such device or purpose.
+            Refused: the account is cancelled.
 
         After a power cut: the event is recorded or not; what it changes is published now or at the next
         upkeep.
         """
         edition = self._edition(purpose)
-        if self._registry.device(generation) is None:
-            raise ConfigError("no such device", hint="see 'edge-sdk collector devices'")
+        if self._device(generation).account == Account.CANCELLED:
+            raise Refused("the account of the device is cancelled", hint="enrol the device anew")
         standing = [row for row in self._registry.grants(generation) if row.purpose == purpose and not row.ended_s]
-        lifted = any(row.status == Status.RESTRICTED for row in standing)
-        if standing and (status not in GIVING or lifted):
-            for row in standing:
-                self._registry.set_status(row.id, str(status), since_s=now_s)
-        else:
+        changing = [row for row in standing if not is_final(row.status)]
+        if status in GIVING:
+            changing = [row for row in changing if row.status == Status.RESTRICTED]
+        for row in changing:
+            self._registry.set_status(row.id, str(status), since_s=now_s)
+        is_covered = any(edition[0] in row.digests for row in (changing if status in GIVING else standing))
+        if not is_covered:
             self._registry.put_grant(self._grant(generation, edition, status=status, now_s=now_s))
         self.publish(now_s)
+
+    def set_account(self, generation: bytes, account: Account, now_s: int) -> None:
+        """
+        Suspend an account, or take it up again, and publish what follows from it.
+
+        Raises:
+            ConfigError: no such device.
+            Refused: the account is cancelled, which :meth:`cancel` alone does and nothing undoes.
+
+        After a power cut: the state is recorded or not; it is published now or at the next upkeep.
+        """
+        if account is Account.CANCELLED:
+            raise ValueError("an account is cancelled together with a wipe order")
+        if self._device(generation).account == Account.CANCELLED:
+            raise Refused("the account of the device is cancelled", hint="enrol the device anew")
+        self._registry.set_account(generation, str(account))
+        self.publish(now_s)
+
+    def cancel(
+        self, generation: bytes, purposes: Collection[str] = (), *, not_before_s: int | None, now_s: int
+    ) -> OrderRow:
+        """
+        Cancel an account, or end some purposes, and order the device to erase it.
+
+        Returns:
+            The order; an open one that covers this already.
+
+        Raises:
+            ConfigError: no such device or purpose.
+            TooManyOrders: enough were issued within the hour.
+            Refused: the device has erased its account, or keys of the wipe role are missing here.
+
+        After a power cut: cancelled and ordered, or neither; it is published now or at the next upkeep.
+        """
+        order = self._orders.order(generation, purposes, not_before_s=not_before_s, now_s=now_s)
+        self.publish(now_s)
+        return order
+
+    def listen(self, now_s: int) -> int:
+        """
+        Read what devices told the authority, and return how many messages were new.
+
+        What they change is published with the next upkeep and not at once: an answer right after a message
+        would show the intake which of the messages it cannot read was a withdrawal.
+
+        After a power cut: each message was read with all it changes, or is read next time.
+        """
+        return self._listener.listen(self._outlets.intake, now_s)
+
+    def statement(self, generation: bytes, now_s: int) -> bytes:
+        """
+        Return the statement in force for one device, for bringing it there by hand.
+
+        Raises:
+            ConfigError: no such device.
+        """
+        self._device(generation)
+        self.upkeep(now_s)
+        bundle = self._device(generation).statement
+        assert bundle is not None  # upkeep has issued one
+        return bundle
 
     def adopt(self, purposes: Iterable[Purpose], now_s: int) -> None:
         """
@@ -173,7 +213,7 @@ class Authority:
         After a power cut: the editions are stored or not; adopting them again completes what is missing.
         """
         added = list(purposes)
-        places = {(key.operator, key.region) for key in self._recipients().keys}
+        places = {(key.operator, key.region) for key in self._publisher.recipients().keys}
         for purpose in added:
             if not places.intersection((purpose.recipient, region) for region in purpose.regions):
                 raise ConfigError(
@@ -191,34 +231,19 @@ class Authority:
 
     def upkeep(self, now_s: int) -> None:
         """
-        Publish when a new epoch has begun or a statement is past half its life; else do nothing.
+        Read what devices told, and publish when that or the time has changed anything; else do nothing.
         """
-        published = self._registry.setting(_PUBLISHED_EPOCH)
-        is_new_epoch = published is None or int(published) != keys.epoch_of(now_s)
-        if is_new_epoch or any(_is_due(device, now_s) for device in self._registry.devices()):
+        self.listen(now_s)
+        if self._publisher.is_due(now_s):
             self.publish(now_s)
 
     def publish(self, now_s: int) -> None:
         """
-        Renew what is due, certify streams, and replace the tables of yesterday to three days ahead.
-
-        Costs one encapsulation and 6 KB for each device and epoch, about 4 ms a device on two server cores;
-        nothing else is answered meanwhile.
+        Tell intake and openers what is in force.
 
         After a power cut: the intake has the old tables or the new ones; the next upkeep publishes again.
         """
-        for device in self._registry.devices():
-            if _is_due(device, now_s):
-                self._issue(device.generation, now_s)
-        self._renew_recipients(now_s)
-        devices = self._registry.devices()
-        self._certify(devices, now_s)
-        tables = {epoch: [self._entry(device, epoch) for device in devices] for epoch in _epochs(now_s)}
-        # By tag: as good as shuffled, since tags are pseudorandom.
-        ordered = {epoch: sorted(rows, key=lambda row: row.tag) for epoch, rows in tables.items()}
-        self._outlets.intake.put_document(_RECIPIENTS, self._registry.setting(_RECIPIENTS) or b"")
-        self._outlets.intake.publish(ordered, oldest_epoch=keys.epoch_of(now_s) - 1)
-        self._registry.put_setting(_PUBLISHED_EPOCH, str(keys.epoch_of(now_s)).encode())
+        self._publisher.publish(now_s)
 
     def consent_at_enrolment(self, purposes: Collection[str]) -> None:
         """
@@ -233,94 +258,46 @@ class Authority:
             self._edition(purpose)
         self._registry.put_setting(_CONSENTED, "\n".join(sorted(purposes)).encode())
 
-    def certify_recipients(self, recipients: Recipients) -> None:
+    def recipients(self) -> Recipients:
         """
-        Put a recipients document in force.
+        Return the recipients document in force.
 
-        After a power cut: the old one is in force, or the new one; the next upkeep tells the intake.
+        Raises:
+            ConfigError: there is none.
         """
-        bundle = sign_recipients(recipients, [self._secrets.recipients])
-        self._registry.put_setting(_RECIPIENTS, bundle)
-        self._outlets.intake.put_document(_RECIPIENTS, bundle)
+        return self._publisher.recipients()
 
-    def _recipients(self) -> Recipients:
-        bundle = self._registry.setting(_RECIPIENTS)
-        if bundle is None:
-            raise ConfigError("no recipients document yet", hint="make the collector anew")
-        return reread_recipients(bundle, root=self._root)
+    def certify_recipients(self, recipients: Recipients, now_s: int) -> None:
+        """
+        Put a recipients document in force, and its keys into the grants whose operator and regions they fit.
 
-    def _renew_recipients(self, now_s: int) -> None:
-        standing = self._recipients()
-        if now_s - standing.iat_s < (standing.exp_s - standing.iat_s) // 2:
-            return
-        self.certify_recipients(
-            replace(
-                standing,
-                version=standing.version + 1,
-                iat_s=now_s,
-                nbf_s=now_s,
-                exp_s=now_s + standing.exp_s - standing.iat_s,
-            )
-        )
+        A key that has gone from the document goes from the grants too.
 
-    def _first_downlink(self, generation: bytes, now_s: int) -> bytes:
-        device = self._device(generation)
-        if device.statement is None:
-            self._issue(generation, now_s)
-            device = self._device(generation)
-        grants = self._registry.grants(generation)
-        certified = certified_keys([device], grants, self._registry.purposes(), since_s=0, now_s=now_s)
-        self._outlets.opener.certify(certified)
-        today = keys.epoch_of(now_s)
-        route = keys.route(keys.RoutingSecret(device.routing_secret), today)
-        row = self._outlets.intake.tag_row(route.tag, (today,))
-        waiting = None if row is None else self._outlets.intake.downlink(row)
-        if waiting is not None:
-            return waiting
-        entries = {epoch: self._entry(device, epoch) for epoch in _epochs(now_s)}
-        self._outlets.intake.add(entries)
-        return entries[today].downlink
+        Raises:
+            Refused: fewer keys of the recipients role are here than its threshold asks for.
 
-    def _issue(self, generation: bytes, now_s: int) -> None:
-        is_stored = False
-        while not is_stored:  # another process may issue the same version first; then ours is the next
-            device = self._device(generation)
-            version = device.statement_version + 1
-            grants = self._registry.grants(generation)
-            bundle, expires_s = issue(device, grants, version=version, now_s=now_s, seed=self._secrets.statement)
-            is_stored = self._registry.put_statement(
-                generation, bundle, version=version, issued_s=now_s, expires_s=expires_s
-            )
-
-    def _certify(self, devices: Collection[Device], now_s: int) -> None:
-        # How far this got is kept by the opener: one that starts over from nothing is told everything again.
-        opener = self._outlets.opener
+        After a power cut: the old one is in force, or the new one; certifying it again completes the grants.
+        """
+        self._publisher.certify_recipients(recipients)
         purposes = self._registry.purposes()
-        opener.put_purposes(purposes.values())
-        since_s = min(now_s, opener.progress(_CERTIFIED_S))
-        opener.certify(certified_keys(devices, self._registry.grants(), purposes, since_s=since_s, now_s=now_s))
-        opener.put_progress(_CERTIFIED_S, now_s)
+        for row in self._registry.grants():
+            if row.ended_s is None:
+                fitting = [fitting_kids(purposes[digest], recipients.keys) for digest in row.digests]
+                kids = tuple(sorted({kid for each in fitting for kid in each}))
+                if kids != row.kids:
+                    self._registry.set_kids(row.id, kids)
+        if self._registry.devices():
+            self.publish(now_s)
 
-    def _entry(self, device: Device, epoch: int) -> TagEntry:
-        route = keys.route(keys.RoutingSecret(device.routing_secret), epoch)
-        assert device.statement is not None  # every caller has issued one
-        downlink = messages.seal_downlink(
-            messages.Downlink(epoch, device.statement),
-            recipient=HpkePublic(device.hpke_alg, device.hpke_key),
-            content_alg=ALG_A256GCM,
-            cek=self._draw(keys.SECRET_BYTES),
-            iv=self._draw(keys.NONCE_BYTES),
-        )
-        return TagEntry(
-            tag=route.tag,
-            mac_key=route.mac_key,
-            quota_bytes=QUOTA_BYTES,
-            downlink=downlink,
-            downlink_hash=hashlib.sha256(downlink).digest(),
-        )
+    def _open_enrol(self, body: bytes) -> messages.EnrolRequest:
+        # A device seals to the enrolment key of the root it pins, which may be an earlier one.
+        held = self._keys().enrolment.get(outer(body, LIMITS[TYP_ENROL]).kid)
+        if held is None:
+            raise Tampered("enrolment")
+        return messages.open_enrol(body, seed=held[1], alg=held[0])
 
     def _grant(self, generation: bytes, edition: tuple[bytes, Purpose], *, status: Status, now_s: int) -> GrantRow:
-        certified = self._recipients().keys
+        certified = self._publisher.recipients().keys
         return new_grant(generation, edition, status=status, recipients=certified, now_s=now_s, draw=self._draw)
 
     def _device(self, generation: bytes) -> Device:
@@ -350,13 +327,3 @@ def _device(request: messages.EnrolRequest, now_s: int) -> Device:
         stream_secret=request.stream.reveal(),
         account=str(Account.ACTIVE),
     )
-
-
-def _is_due(device: Device, now_s: int) -> bool:
-    return device.issued_s is None or now_s >= device.issued_s + RENEW_S
-
-
-def _epochs(now_s: int) -> range:
-    # Yesterday too: a device whose clock is a little behind still finds the newest statement there.
-    today = keys.epoch_of(now_s)
-    return range(today - 1, today + EPOCHS_AHEAD + 1)

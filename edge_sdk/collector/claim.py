@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from edge_sdk.collector.rate import wait_s
 from edge_sdk.errors import Malformed, Refused
 
 CODE_BYTES: Final = 10
@@ -53,11 +54,7 @@ class TryLimit:
             wrong_at_s: Unix seconds of the wrong tries so far, in any order.
             now_s: Unix seconds.
         """
-        recent = sorted(at_s for at_s in wrong_at_s if at_s > now_s - self.span_s)
-        if len(recent) < self.tries:
-            return 0
-        # The slot that frees first is the one whose leaving brings the count under the limit.
-        return max(1, recent[len(recent) - self.tries] + self.span_s - now_s)
+        return wait_s(wrong_at_s, times=self.tries, span_s=self.span_s, now_s=now_s)
 
 
 def make_code(entropy: bytes) -> str:

@@ -71,18 +71,33 @@ class Database:
         """
         Lend the connection for one transaction: all of it is durable on return, or none of it happened.
 
+        Inside another one it joins that: durable, or undone, with the outer.
+
         Raises:
             StorageError: when SQLite reports any error, a full disk among them.
         """
         with self.read() as connection:
+            if connection.in_transaction:
+                yield connection
+                return
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                _roll_back(connection)
                 raise
+
+    def empty_log(self) -> None:
+        """
+        Move the write-ahead log into the file and cut it to nothing, so that what was deleted is in neither.
+
+        A reader in another process may hold it back; then the next call does it.
+
+        After a power cut: the log is whole or gone; what was deleted stays deleted.
+        """
+        with self.read() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _set_up(self, schema: str, version: int) -> None:
         with self.write() as connection:
@@ -96,6 +111,11 @@ class Database:
                 f"{self.path.name} has format {found}, this release reads format {version}",
                 hint="Use the release that wrote the file.",
             )
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:  # SQLite has rolled back by itself after some errors
+        connection.execute("ROLLBACK")
 
 
 def _as_storage_error(path: Path, exc: sqlite3.Error) -> StorageError:

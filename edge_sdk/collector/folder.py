@@ -16,20 +16,22 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_sdk.collector.authority import Authority, AuthorityKeys, Outlets
+from edge_sdk.collector.authority import Authority
 from edge_sdk.collector.claim import TryLimit
 from edge_sdk.collector.gaps import StreamGap
 from edge_sdk.collector.intake import Limits
-from edge_sdk.collector.keyring import Places, read_enrolment, read_recipients, read_role
+from edge_sdk.collector.keyring import Places, read_recipients
+from edge_sdk.collector.offices import AuthorityKeys, Posted, authority_keys, intake_signers
 from edge_sdk.collector.opened import OpenerStore, Place
 from edge_sdk.collector.opener import Opener
-from edge_sdk.collector.reception import Reception, Signers
+from edge_sdk.collector.orders import OrderLimit
+from edge_sdk.collector.publishing import Outlets
+from edge_sdk.collector.reception import Reception
 from edge_sdk.collector.registry import Registry
 from edge_sdk.collector.rows import OpenedRow
 from edge_sdk.collector.statements import Draw
 from edge_sdk.collector.store import IntakeStore
-from edge_sdk.core.claims import Role, Status
-from edge_sdk.core.documents import Root, pinned_root
+from edge_sdk.core.claims import Status
 from edge_sdk.core.policy import Policy
 
 
@@ -61,7 +63,9 @@ class OpenerReport:
 
 
 @contextmanager
-def open_authority(folder: Path, *, draw: Draw = secrets.token_bytes) -> Iterator[Authority]:
+def open_authority(
+    folder: Path, *, draw: Draw = secrets.token_bytes, limit: OrderLimit | None = None
+) -> Iterator[Authority]:
     """
     Lend the authority of a collector folder, with intake and opener as its outlets.
 
@@ -69,34 +73,36 @@ def open_authority(folder: Path, *, draw: Draw = secrets.token_bytes) -> Iterato
         StorageError: no collector is there, or a file fails.
     """
     places = Places(folder)
-    root = pinned_root(places.read_root())
+    keys = Posted(places, authority_keys)
     with ExitStack() as stack:
         intake = stack.enter_context(closing(IntakeStore(places.store)))
-        yield assemble_authority(places, stack, root=root, intake=intake, draw=draw)
+        yield assemble_authority(places, stack, keys=keys, intake=intake, draw=draw, limit=limit)
 
 
-def assemble_authority(places: Places, stack: ExitStack, *, root: Root, intake: IntakeStore, draw: Draw) -> Authority:
+def assemble_authority(
+    places: Places,
+    stack: ExitStack,
+    *,
+    keys: Callable[[], AuthorityKeys],
+    intake: IntakeStore,
+    draw: Draw,
+    limit: OrderLimit | None = None,
+) -> Authority:
     """
     Return the authority over *places* that publishes into *intake*; its own files are closed by *stack*.
 
     Raises:
         StorageError: a file fails.
     """
-    alg, enrolment = read_enrolment(places.authority)
     return Authority(
         stack.enter_context(closing(Registry(places.registry))),
-        root=root,
-        secrets=AuthorityKeys(
-            statement=read_role(places.authority, Role.STATEMENT),
-            recipients=read_role(places.authority, Role.RECIPIENTS),
-            enrolment_alg=alg,
-            enrolment=enrolment,
-        ),
+        keys=keys,
         outlets=Outlets(
             intake=intake,
             opener=stack.enter_context(closing(OpenerStore(places.opened))),
         ),
         tries=TryLimit(),
+        limit=limit or OrderLimit(),
         draw=draw,
     )
 
@@ -110,11 +116,10 @@ def open_reception(folder: Path, *, limits: Limits, draw: Draw = secrets.token_b
         StorageError: no collector is there, or a file fails.
     """
     places = Places(folder)
-    root = pinned_root(places.read_root())
-    signers = Signers(receipt=read_role(places.intake, Role.RECEIPT), time=read_role(places.intake, Role.TIME))
+    keys, signers = Posted(places, authority_keys), Posted(places, intake_signers)
     with ExitStack() as stack:
         store = stack.enter_context(closing(IntakeStore(places.store)))
-        authority = assemble_authority(places, stack, root=root, intake=store, draw=draw)
+        authority = assemble_authority(places, stack, keys=keys, intake=store, draw=draw)
         yield Reception(store, signers=signers, limits=limits, authority=authority)
 
 
@@ -132,7 +137,7 @@ def open_opener(folder: Path) -> Iterator[Opener]:
         opened = stack.enter_context(closing(OpenerStore(places.opened)))
         intake = stack.enter_context(closing(IntakeStore(places.store)))
         opener = Opener(opened, seeds=read_recipients(places.opener), purposes=opened.purposes())
-        opener.retry()
+        opener.retry(intake)
         opener.take_waiting(intake)
         yield opener
 

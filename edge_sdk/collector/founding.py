@@ -17,14 +17,8 @@ from typing import Final
 
 from edge_sdk import files
 from edge_sdk.collector.folder import assemble_authority
-from edge_sdk.collector.keyring import (
-    AUTHORITY_ROLES,
-    INTAKE_ROLES,
-    Places,
-    write_enrolment,
-    write_recipients,
-    write_roles,
-)
+from edge_sdk.collector.keyring import Places, write_enrolment, write_recipients, write_role
+from edge_sdk.collector.offices import authority_keys
 from edge_sdk.collector.statements import Draw
 from edge_sdk.collector.store import IntakeStore
 from edge_sdk.core.claims import Mechanism, Role
@@ -97,9 +91,6 @@ def init_collector(folder: Path, founding: Founding, *, now_s: int, draw: Draw) 
     places.make()
     roles = {role: RoleSeed(draw(SECRET_BYTES)) for role in Role}
     enrolment = RoleSeed(draw(SECRET_BYTES))
-    write_roles(places.authority, {role: roles[role] for role in AUTHORITY_ROLES})
-    write_roles(places.intake, {role: roles[role] for role in INTAKE_ROLES})
-    write_enrolment(places.authority, founding.alg, enrolment)
     root = Root(
         version=1,
         iat_s=now_s,
@@ -107,15 +98,18 @@ def init_collector(folder: Path, founding: Founding, *, now_s: int, draw: Draw) 
         enrolment=HpkePublic(founding.alg, hpke_key_pair(enrolment, founding.alg)[1]),
         test=founding.test,
     )
+    for role, seed in roles.items():
+        write_role(places.folder_of(role), role, seed)
+    write_enrolment(places.authority, root.enrolment, enrolment)
     recipients = _certify_recipients(places, founding, now_s=now_s, draw=draw)
     bundle = sign_root(root, [roles[Role.ROOT]])
+    keys = authority_keys(places, bundle)
     with ExitStack() as stack:
         intake = stack.enter_context(closing(IntakeStore(places.store)))
-        authority = assemble_authority(places, stack, root=root, intake=intake, draw=draw)
-        authority.certify_recipients(recipients)
+        authority = assemble_authority(places, stack, keys=lambda: keys, intake=intake, draw=draw)
+        authority.certify_recipients(recipients, now_s)
         authority.adopt(founding.purposes, now_s)
         authority.consent_at_enrolment(founding.granted)
-        intake.put_document("root/1", bundle)
     files.write(places.root, bundle, _PUBLIC)
     return Founded(places.root, root, recipients.keys)
 

@@ -49,13 +49,12 @@ class Limits:
     """
     What one request may cost.
 
-    What is longer than the format allows is not read to its end. An intake may set its own limits lower; a
-    body between the two is answered with a signed refusal. ``wait_s`` is what a tag over its quota is told to
-    wait.
+    What is longer than the format allows is not read to its end. An intake may set its own limit for batches
+    lower; a body between the two is answered with a signed refusal. Control messages have the limit of the
+    format, because one of them may be a wipe receipt. ``wait_s`` is what a tag over its quota is told to wait.
     """
 
     batch_bytes: int = envelope.LIMITS[labels.TYP_BATCH]
-    control_bytes: int = envelope.LIMITS[labels.TYP_CONTROL]
     wait_s: int = 900
 
 
@@ -226,7 +225,7 @@ def conclude(arrival: Arrival, kept: Kept, *, signer: keys.RoleSeed, now_s: int,
 def _box(path: str, limits: Limits) -> tuple[Box, int, str]:
     if path == BATCHES_PATH:
         return Box.BATCHES, limits.batch_bytes, labels.TYP_BATCH
-    return Box.CONTROL, limits.control_bytes, labels.TYP_CONTROL
+    return Box.CONTROL, envelope.LIMITS[labels.TYP_CONTROL], labels.TYP_CONTROL
 
 
 def _signed(arrival: Arrival, result: int, *, signer: keys.RoleSeed, now_s: int) -> Answer:

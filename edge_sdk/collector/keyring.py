@@ -3,8 +3,9 @@ Where the private keys of a collector lie, and who may read which.
 
 Three folders that can be moved to three machines: ``authority`` (role seeds but those of the intake, the
 registry), ``intake`` (receipt and time seed, the store) and ``opener`` (recipient seeds, opened rows). A seed
-is 32 bytes in a file of its own, 0600; the root document beside the folders is public. Not here: what the
-keys are used for.
+is 32 bytes in a file of its own, 0600, named after its key, so that a rotation only adds files and a key that
+lies elsewhere is simply not there; the root document beside the folders is public. Not here: what the keys
+are used for (``offices`` says which of them sign).
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from typing import Final
 from edge_sdk import files
 from edge_sdk.core import cbor
 from edge_sdk.core.claims import HPKE_KEY_BYTES, Role
+from edge_sdk.core.cose import key_id, public_key_of
+from edge_sdk.core.documents import HpkePublic
 from edge_sdk.core.documents.root import ROOT_LIMIT
 from edge_sdk.core.keys import SECRET_BYTES, RecipientSeed, RoleSeed
+from edge_sdk.core.seal import hpke_key_pair
 from edge_sdk.errors import BadInput, StorageError
 
-AUTHORITY_ROLES: Final = (Role.ROOT, Role.STATEMENT, Role.RECIPIENTS, Role.WIPE)
 INTAKE_ROLES: Final = (Role.RECEIPT, Role.TIME)
 _SEED_FILE_LIMIT: Final = 64
-_ENROLMENT: Final = "enrolment.seed"
 _RECIPIENTS: Final = "recipients.seeds"
 _RECIPIENTS_LIMIT: Final = 1 << 16
 
@@ -86,6 +88,18 @@ class Places:
         """
         return self.opener / "opener.db"
 
+    def earlier_root(self, version: int) -> Path:
+        """
+        Return the path of the root document that was in force before, by its version.
+        """
+        return self.authority / f"root-{version}.cose"
+
+    def folder_of(self, role: Role) -> Path:
+        """
+        Return the folder where the seeds of *role* lie.
+        """
+        return self.intake if role in INTAKE_ROLES else self.authority
+
     def make(self) -> None:
         """
         Make the folders, 0700.
@@ -112,46 +126,55 @@ class Places:
         return files.read(self.root, ROOT_LIMIT)
 
 
-def write_roles(folder: Path, seeds: Mapping[Role, RoleSeed]) -> None:
+def write_role(folder: Path, role: Role, seed: RoleSeed) -> None:
     """
-    Write one file for each role's seed.
-
-    After a power cut: each file is whole or not there.
-    """
-    for role, seed in seeds.items():
-        files.write(_role_path(folder, role), seed.reveal())
-
-
-def read_role(folder: Path, role: Role) -> RoleSeed:
-    """
-    Return the seed of one role.
-
-    Raises:
-        StorageError: when it is not in *folder*.
-    """
-    return RoleSeed(_read_seed(_role_path(folder, role)))
-
-
-def write_enrolment(folder: Path, alg: int, seed: RoleSeed) -> None:
-    """
-    Write the seed that opens enrolment requests.
+    Write the seed of one key of a role, in a file named after the key.
 
     After a power cut: the file is whole or not there.
     """
-    files.write(folder / _ENROLMENT, cbor.encode([alg, seed.reveal()]))
+    files.write(role_path(folder, role, key_id(public_key_of(seed.reveal()))), seed.reveal())
 
 
-def read_enrolment(folder: Path) -> tuple[int, RoleSeed]:
+def read_role(folder: Path, role: Role, kid: bytes) -> RoleSeed | None:
     """
-    Return HPKE algorithm and seed of the enrolment key.
+    Return the seed of one key of a role, None when it is kept elsewhere.
 
     Raises:
-        StorageError: when it is not in *folder*.
+        StorageError: when the file does not hold that key's seed.
     """
-    path = folder / _ENROLMENT
+    path = role_path(folder, role, kid)
+    if not files.exists(path):
+        return None
+    seed = files.read(path, _SEED_FILE_LIMIT)
+    if len(seed) != SECRET_BYTES or not any(seed) or key_id(public_key_of(seed)) != kid:
+        raise _damaged(path)
+    return RoleSeed(seed)
+
+
+def write_enrolment(folder: Path, public: HpkePublic, seed: RoleSeed) -> None:
+    """
+    Write the seed that opens what is sealed to one enrolment key.
+
+    After a power cut: the file is whole or not there.
+    """
+    files.write(_enrolment_path(folder, public.kid), cbor.encode([public.alg, seed.reveal()]))
+
+
+def read_enrolment(folder: Path, public: HpkePublic) -> RoleSeed | None:
+    """
+    Return the seed of an enrolment key, None when it is kept elsewhere.
+
+    Raises:
+        StorageError: when the file does not hold that key's seed.
+    """
+    path = _enrolment_path(folder, public.kid)
+    if not files.exists(path):
+        return None
     match _read_value(path, _SEED_FILE_LIMIT):
-        case [int(alg), bytes(seed)] if alg in HPKE_KEY_BYTES and len(seed) == SECRET_BYTES:
-            return alg, RoleSeed(seed)
+        case [public.alg, bytes(seed)] if len(seed) == SECRET_BYTES and any(seed):
+            held = RoleSeed(seed)
+            if hpke_key_pair(held, public.alg)[1] == public.key:
+                return held
     raise _damaged(path)
 
 
@@ -184,15 +207,15 @@ def read_recipients(folder: Path) -> dict[bytes, tuple[int, RecipientSeed]]:
     return seeds
 
 
-def _role_path(folder: Path, role: Role) -> Path:
-    return folder / f"{role.name.lower()}.seed"
+def role_path(folder: Path, role: Role, kid: bytes) -> Path:
+    """
+    Return the path of one seed of a role.
+    """
+    return folder / f"{role.name.lower()}-{kid.hex()}.seed"
 
 
-def _read_seed(path: Path) -> bytes:
-    seed = files.read(path, _SEED_FILE_LIMIT)
-    if len(seed) != SECRET_BYTES:
-        raise _damaged(path)
-    return seed
+def _enrolment_path(folder: Path, kid: bytes) -> Path:
+    return folder / f"enrolment-{kid.hex()}.seed"
 
 
 def _read_value(path: Path, limit: int) -> object:

@@ -3,13 +3,14 @@ An opener's file: rows and gaps by stream, and what could not be opened.
 
 It holds the data of this recipient's purposes in clear and no device name beyond what a policy keeps. Rules:
 a row is known by (stream, seq) and its content, so a repeat is stored once and two contents of one place are
-both kept and reported as a fork; what cannot be opened is set aside whole, with a reason, and tried again.
+both kept and reported as a fork; what cannot be opened is set aside whole, with a reason, and tried again;
+what was asked to be forgotten is deleted and not taken again.
 Not here: keys, signatures, views (``opener``), text formats (``rows``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
@@ -21,11 +22,13 @@ from edge_sdk.collector.rows import OpenedRow, json_text, json_value, scaled_tex
 from edge_sdk.core.batch import Batch, Gap, Reason
 from edge_sdk.core.policy import Purpose, purpose_digest
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _PAGE: Final = 500
 
 _SCHEMA: Final = """
-CREATE TABLE certified (key BLOB PRIMARY KEY, purpose TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE certified (
+    key BLOB PRIMARY KEY, purpose TEXT NOT NULL, is_forgotten INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE streams (id BLOB PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE batches (
     id BLOB PRIMARY KEY, stream BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
     repeats INTEGER NOT NULL) WITHOUT ROWID;
@@ -61,6 +64,32 @@ INSERT OR IGNORE INTO rows (content, stream, seq, purpose, kind, at_ms, fields, 
 _PUT_GAP: Final = """
 INSERT OR IGNORE INTO gaps (batch, place, stream, first, last, count, reason) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
+_FORGET: Final = (
+    "DELETE FROM batches WHERE stream = ?",
+    "DELETE FROM gaps WHERE stream = ?",
+    "DELETE FROM offsets WHERE stream = ?",
+    "DELETE FROM streams WHERE id = ?",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """
+    What a stream key may speak for; nothing any more, when its household's data was asked to be forgotten.
+    """
+
+    purpose: str
+    is_forgotten: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """
+    What was deleted.
+    """
+
+    streams: tuple[bytes, ...]
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +150,50 @@ class OpenerStore:
         with self._database.write() as connection:
             connection.executemany("INSERT OR IGNORE INTO certified (key, purpose) VALUES (?, ?)", keys)
 
-    def certified_purpose(self, key: bytes) -> str | None:
+    def certified(self, key: bytes) -> Certified | None:
         """
-        Return the purpose that *key* may speak for, None when no one certified it.
+        Return what *key* may speak for, None when no one certified it.
         """
         with self._database.read() as connection:
-            found = connection.execute("SELECT purpose FROM certified WHERE key = ?", (key,)).fetchone()
-        return None if found is None else str(found[0])
+            found = connection.execute(
+                "SELECT purpose, is_forgotten FROM certified WHERE key = ?", (key,)
+            ).fetchone()
+        return None if found is None else Certified(found[0], bool(found[1]))
+
+    def forget(self, keys: Collection[bytes]) -> Forgotten:
+        """
+        Delete every row, gap and repeat count of the streams that *keys* signed, and take none of them again.
+
+        Keys that were not certified here are passed over: they are another opener's.
+
+        After a power cut: all of it is deleted, or nothing.
+        """
+        streams: list[bytes] = []
+        rows = 0
+        with self._database.write() as connection:
+            for key in keys:
+                connection.execute("UPDATE certified SET is_forgotten = 1 WHERE key = ?", (key,))
+                found = connection.execute("SELECT id FROM streams WHERE key = ?", (key,)).fetchall()
+                streams += [stream for (stream,) in found]
+            for stream in streams:
+                rows += connection.execute("DELETE FROM rows WHERE stream = ?", (stream,)).rowcount
+                for statement in _FORGET:
+                    connection.execute(statement, (stream,))
+        self._database.empty_log()
+        return Forgotten(tuple(streams), rows)
+
+    def batches_of(self, keys: Iterable[bytes]) -> list[bytes]:
+        """
+        Return the ids of all batches opened of the streams that *keys* signed.
+        """
+        with self._database.read() as connection:
+            return [
+                batch_id
+                for key in keys
+                for (batch_id,) in connection.execute(
+                    "SELECT batches.id FROM batches JOIN streams ON streams.id = stream WHERE key = ?", (key,)
+                ).fetchall()
+            ]
 
     def put_purposes(self, purposes: Iterable[Purpose]) -> None:
         """
@@ -155,6 +221,8 @@ class OpenerStore:
         After a power cut: all of the batch is stored, or nothing of it; storing it again changes nothing.
         """
         with self._database.write() as connection:
+            stream = (batch.stream_id, batch.stream_key)
+            connection.execute("INSERT OR IGNORE INTO streams (id, key) VALUES (?, ?)", stream)
             fresh = sum(_insert_row(connection, keyed) for keyed in rows)
             connection.execute(
                 "INSERT OR IGNORE INTO batches (id, stream, first, last, repeats) VALUES (?, ?, ?, ?, ?)",
@@ -168,6 +236,15 @@ class OpenerStore:
                     "INSERT OR IGNORE INTO offsets (stream, boot, offset_ms) VALUES (?, ?, ?)",
                     (batch.stream_id, batch.boot, batch.offset_ms),
                 )
+            connection.execute("DELETE FROM aside WHERE id = ?", (batch_id,))
+
+    def drop_aside(self, batch_id: bytes) -> None:
+        """
+        Delete a body that was set aside.
+
+        After a power cut: it is there or deleted.
+        """
+        with self._database.write() as connection:
             connection.execute("DELETE FROM aside WHERE id = ?", (batch_id,))
 
     def set_aside(self, kept: SetAside) -> None:

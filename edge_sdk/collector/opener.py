@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from edge_sdk.collector.gaps import StreamGap, declared_gaps, unexplained
 from edge_sdk.collector.intake import Box
-from edge_sdk.collector.opened import KeyedRow, OpenerStore, Place, SetAside
+from edge_sdk.collector.opened import Forgotten, KeyedRow, OpenerStore, Place, SetAside
 from edge_sdk.collector.rows import OpenedRow, batch_rows, scaled_text
 from edge_sdk.collector.store import IntakeStore, KeptBody
 from edge_sdk.core import seal
@@ -40,6 +40,12 @@ _PAGE: Final = 64
 _INTEGER_LIMIT: Final = 1 << 53
 
 
+class Unwanted(Exception):
+    """
+    Say that a batch is of a stream that was forgotten; never leaves this room.
+    """
+
+
 class NotOpened(Exception):
     """
     Carry the reason a batch is set aside from where it is found to where it is kept; never leaves this room.
@@ -49,11 +55,15 @@ class NotOpened(Exception):
 @dataclass(frozen=True, slots=True)
 class Taken:
     """
-    What one run over waiting bodies came to.
+    What one run over waiting bodies came to; ``dropped`` are the ids of batches that nobody may keep.
     """
 
-    opened: int
-    set_aside: int
+    opened: int = 0
+    set_aside: int = 0
+    dropped: tuple[bytes, ...] = ()
+
+    def __add__(self, other: Taken) -> Taken:
+        return Taken(self.opened + other.opened, self.set_aside + other.set_aside, self.dropped + other.dropped)
 
 
 class Opener:
@@ -90,12 +100,13 @@ class Opener:
         After a power cut: every body is stored, set aside or untouched; what was taken is told to *source*
         last.
         """
-        total = Taken(0, 0)
+        total = Taken()
         for kid in sorted(self._seeds):
             bodies = source.bodies(Box.BATCHES, kid=kid, after=self._store.progress(kid.hex()))
             while page := list(islice(bodies, _PAGE)):
                 taken = self.take(page)
-                total = Taken(total.opened + taken.opened, total.set_aside + taken.set_aside)
+                total += taken
+                source.erase(taken.dropped)
                 self._store.put_progress(kid.hex(), page[-1].number)
                 source.mark_taken(body.number for body in page)
         return total
@@ -106,15 +117,27 @@ class Opener:
 
         After a power cut: every body is stored, set aside or untouched; taking it again changes nothing.
         """
-        outcomes = [self._take_one(body.id, body.kid, body.body) for body in bodies]
-        return Taken(opened=sum(outcomes), set_aside=len(outcomes) - sum(outcomes))
+        return sum((self._take_one(body.id, body.kid, body.body) for body in bodies), Taken())
 
-    def retry(self) -> Taken:
+    def retry(self, source: IntakeStore) -> Taken:
         """
         Try again what was set aside: a key may have been certified since, or a policy added.
+
+        Args:
+            source: where the bodies came from; those that nobody may keep are erased there.
         """
-        outcomes = [self._take_one(kept.id, kept.kid, kept.body) for kept in self._store.aside()]
-        return Taken(opened=sum(outcomes), set_aside=len(outcomes) - sum(outcomes))
+        taken = sum((self._take_one(kept.id, kept.kid, kept.body) for kept in self._store.aside()), Taken())
+        source.erase(taken.dropped)
+        return taken
+
+    def forget(self, keys: Collection[bytes], source: IntakeStore) -> Forgotten:
+        """
+        Delete what came in the streams that *keys* signed, here and at the intake, and take none of them again.
+
+        After a power cut: forgetting the same keys again does the rest.
+        """
+        source.erase(self._store.batches_of(keys))  # while it is still known here which these are
+        return self._store.forget(keys)
 
     def rows(self, after: int = 0) -> Iterator[tuple[int, OpenedRow]]:
         """
@@ -150,33 +173,38 @@ class Opener:
         """
         return self._store.aside()
 
-    def _take_one(self, batch_id: bytes, kid: bytes, body: bytes) -> bool:
+    def _take_one(self, batch_id: bytes, kid: bytes, body: bytes) -> Taken:
         try:
             batch, purpose = self._open(kid, body)
             rows = [KeyedRow(row, _row_key(batch, row)) for row in batch_rows(batch, purpose)]
+        except Unwanted:
+            self._store.drop_aside(batch_id)
+            return Taken(dropped=(batch_id,))
         except NotOpened as reason:
             self._store.set_aside(SetAside(batch_id, kid, str(reason), body))
-            return False
+            return Taken(set_aside=1)
         except BadInput:
             self._store.set_aside(SetAside(batch_id, kid, DAMAGED, body))
-            return False
+            return Taken(set_aside=1)
         self._store.put_batch(batch_id, batch, rows)
-        return True
+        return Taken(opened=1)
 
     def _open(self, kid: bytes, body: bytes) -> tuple[Batch, Purpose]:
         key = self._seeds.get(kid)
         if key is None:
             raise NotOpened(NO_KEY)
         opened = seal.open_batch(body, recipient_seed=key[1], alg=key[0])
-        certified_for = self._store.certified_purpose(opened.stream_key)
-        if certified_for is None:
+        certified = self._store.certified(opened.stream_key)
+        if certified is None:
             raise NotOpened(UNCERTIFIED)
+        if certified.is_forgotten:
+            raise Unwanted
         batch = self._decode(opened.payload)
         if (batch.stream_id, batch.stream_key) != (opened.stream_id, opened.stream_key):
             raise Malformed("batch: stream inside is not the one that signed")
         _check_numbers(batch)
         purpose = self._purposes[batch.digest]
-        if purpose.name != certified_for:
+        if purpose.name != certified.purpose:
             raise NotOpened(OTHER_PURPOSE)
         return batch, purpose
 

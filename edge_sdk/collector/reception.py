@@ -10,12 +10,12 @@ devices (``authority``).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from edge_sdk.collector import intake
 from edge_sdk.collector.claim import TooManyTries
 from edge_sdk.collector.intake import Answer, Arrival, Limits, Request
+from edge_sdk.collector.offices import Signers
 from edge_sdk.collector.store import IntakeStore
 from edge_sdk.core import keys, messages
 from edge_sdk.core.envelope import LIMITS
@@ -55,28 +55,25 @@ class Enrolling(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Signers:
-    """
-    The two role seeds an intake holds.
-    """
-
-    receipt: keys.RoleSeed
-    time: keys.RoleSeed
-
-
 class Reception:
     """
     Answers requests out of one store.
 
     Args:
         store: the intake's file.
-        signers: receipt and time role.
+        signers: returns what signs receipts and the time.
         limits: what one request may cost.
         authority: who enrols devices, None where it runs elsewhere.
     """
 
-    def __init__(self, store: IntakeStore, *, signers: Signers, limits: Limits, authority: Enrolling | None) -> None:
+    def __init__(
+        self,
+        store: IntakeStore,
+        *,
+        signers: Callable[[], Signers],
+        limits: Limits,
+        authority: Enrolling | None,
+    ) -> None:
         self._store = store
         self._signers = signers
         self._limits = limits
@@ -137,11 +134,12 @@ class Reception:
 
     def _take(self, request: Request, now_s: int) -> Answer:
         row = self._row(request, now_s)
-        arrival = intake.examine(request, row, signer=self._signers.receipt, now_s=now_s, limits=self._limits)
+        signer = self._signers().receipt
+        arrival = intake.examine(request, row, signer=signer, now_s=now_s, limits=self._limits)
         if not isinstance(arrival, Arrival):
             return arrival
         kept = self._store.keep(arrival)
-        return intake.conclude(arrival, kept, signer=self._signers.receipt, now_s=now_s, limits=self._limits)
+        return intake.conclude(arrival, kept, signer=signer, now_s=now_s, limits=self._limits)
 
     def _downlink(self, request: Request, now_s: int) -> Answer:
         row = self._row(request, now_s)
@@ -157,7 +155,7 @@ class Reception:
 
     def _time(self, request: Request, now_s: int) -> Answer:
         try:
-            return Answer(200, messages.sign_time(request.body, now_s, self._signers.time))
+            return Answer(200, messages.sign_time(request.body, now_s, self._signers().time))
         except BadInput:
             return Answer(400)
 

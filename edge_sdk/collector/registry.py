@@ -17,13 +17,14 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, Final
 
+from edge_sdk.collector.casebook import CASES
 from edge_sdk.collector.claim import TryLimit
 from edge_sdk.collector.database import Database
 from edge_sdk.collector.purposes import decode_purpose, encode_purpose
 from edge_sdk.core import claims
 from edge_sdk.core.policy import Purpose, purpose_digest
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 _SCHEMA: Final = """
 CREATE TABLE codes (digest BLOB PRIMARY KEY, expires_s INTEGER NOT NULL, generation BLOB) WITHOUT ROWID;
@@ -32,7 +33,7 @@ CREATE TABLE devices (
     generation BLOB PRIMARY KEY, enrolled_s INTEGER NOT NULL, signing_key BLOB NOT NULL,
     hpke_alg INTEGER NOT NULL, hpke_key BLOB NOT NULL, routing_secret BLOB NOT NULL,
     stream_secret BLOB NOT NULL, account TEXT NOT NULL, statement_version INTEGER NOT NULL DEFAULT 0,
-    statement BLOB, issued_s INTEGER, expires_s INTEGER);
+    statement BLOB, issued_s INTEGER, expires_s INTEGER, erased_s INTEGER);
 CREATE TABLE grants (
     number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, generation BLOB NOT NULL REFERENCES devices,
     purpose TEXT NOT NULL, basis TEXT NOT NULL, status TEXT NOT NULL, digests BLOB NOT NULL,
@@ -43,14 +44,14 @@ CREATE TABLE settings (name TEXT PRIMARY KEY, value BLOB NOT NULL)
 """
 _DEVICES: Final = """
 SELECT generation, enrolled_s, signing_key, hpke_alg, hpke_key, routing_secret, stream_secret, account,
-    statement_version, statement, issued_s, expires_s
+    statement_version, statement, issued_s, expires_s, erased_s
 FROM devices WHERE generation = ?1 OR ?1 IS NULL ORDER BY enrolled_s, generation
 """
 _PUT_DEVICE: Final = """
 INSERT INTO devices (generation, enrolled_s, signing_key, hpke_alg, hpke_key, routing_secret, stream_secret,
     account) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
-_MARK_STALE: Final = "UPDATE devices SET issued_s = NULL WHERE generation = ?"
+_MARK_STALE: Final = "UPDATE devices SET issued_s = NULL WHERE generation = ?1 OR ?1 IS NULL"
 _GRANTS: Final = """
 SELECT id, generation, purpose, basis, status, digests, kids, issued_s, since_s, ended_s
 FROM grants WHERE generation = ?1 OR ?1 IS NULL ORDER BY number
@@ -76,8 +77,9 @@ class Device:
     """
     One generation of one device.
 
-    ``statement`` is the newest signed bundle, None before the first; ``issued_s`` is None when a grant has
-    changed since, so that a change that was cut short before its statement was issued is not forgotten.
+    ``statement`` is the newest signed bundle, None before the first; ``issued_s`` is None when something in it
+    has changed since, so that a change that was cut short before its statement was issued is not forgotten;
+    ``erased_s`` is when its account's wipe was confirmed.
     """
 
     generation: bytes
@@ -92,6 +94,7 @@ class Device:
     statement: bytes | None = None
     issued_s: int | None = None
     expires_s: int | None = None
+    erased_s: int | None = None
 
     def has_keys_of(self, other: Device) -> bool:
         """
@@ -132,7 +135,14 @@ class Registry:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, schema=_SCHEMA, version=FORMAT)
+        self._database = Database(path, schema=f"{_SCHEMA};{CASES}", version=FORMAT)
+
+    @property
+    def database(self) -> Database:
+        """
+        Return the file, for the casebook in it.
+        """
+        return self._database
 
     def close(self) -> None:
         """
@@ -232,6 +242,47 @@ class Registry:
             connection.execute("UPDATE grants SET status = ?, since_s = ? WHERE id = ?", (status, since_s, grant_id))
             found = connection.execute("SELECT generation FROM grants WHERE id = ?", (grant_id,)).fetchone()
             connection.execute(_MARK_STALE, found)
+
+    def set_kids(self, grant_id: bytes, kids: Iterable[bytes]) -> None:
+        """
+        Change the recipient keys of one grant, those of one operator in the regions that were consented to.
+
+        After a power cut: the old keys or the new ones.
+        """
+        with self._database.write() as connection:
+            connection.execute("UPDATE grants SET kids = ? WHERE id = ?", (b"".join(kids), grant_id))
+            found = connection.execute("SELECT generation FROM grants WHERE id = ?", (grant_id,)).fetchone()
+            connection.execute(_MARK_STALE, found)
+
+    def set_account(self, generation: bytes, account: str) -> None:
+        """
+        Change the state of a device's account.
+
+        After a power cut: the old state or the new one.
+        """
+        with self._database.write() as connection:
+            connection.execute("UPDATE devices SET account = ? WHERE generation = ?", (account, generation))
+            connection.execute(_MARK_STALE, (generation,))
+
+    def set_erased(self, generation: bytes, erased_s: int) -> None:
+        """
+        Remember when the wipe of a device's account was confirmed; the first time stays.
+
+        After a power cut: it is remembered or not.
+        """
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE devices SET erased_s = coalesce(erased_s, ?) WHERE generation = ?", (erased_s, generation)
+            )
+
+    def mark_stale(self) -> None:
+        """
+        Have every device's statement issued again.
+
+        After a power cut: all are marked, or none.
+        """
+        with self._database.write() as connection:
+            connection.execute(_MARK_STALE, (None,))
 
     def put_statement(self, generation: bytes, bundle: bytes, *, version: int, issued_s: int, expires_s: int) -> bool:
         """

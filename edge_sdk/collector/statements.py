@@ -10,10 +10,13 @@ come in as random bytes. Not here: keeping (``registry``), when to issue (``auth
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Final
 
+from edge_sdk.collector.offices import AuthorityKeys, signed
 from edge_sdk.collector.registry import Device, GrantRow
-from edge_sdk.core.claims import ID_BYTES, Status
+from edge_sdk.core.claims import ID_BYTES, Role, Status
+from edge_sdk.core.consent import STANDING_OF, Standing
 from edge_sdk.core.documents import (
     STATEMENT_VALID_S,
     Grant,
@@ -22,7 +25,7 @@ from edge_sdk.core.documents import (
     audience_of,
     sign_statement,
 )
-from edge_sdk.core.keys import RoleSeed
+from edge_sdk.core.documents.statement import MAX_GRANT_RECIPIENTS
 from edge_sdk.core.policy import Basis, Purpose
 
 Draw = Callable[[int], bytes]
@@ -52,7 +55,6 @@ def new_grant(
         draw: returns random bytes.
     """
     digest, purpose = edition
-    kids = sorted(key.kid for key in recipients if key.operator == purpose.recipient and key.region in purpose.regions)
     return GrantRow(
         id=draw(ID_BYTES),
         generation=generation,
@@ -60,7 +62,7 @@ def new_grant(
         basis=str(purpose.basis),
         status=str(status),
         digests=(digest,),
-        kids=tuple(kids),
+        kids=fitting_kids(purpose, recipients),
         issued_s=now_s,
         since_s=now_s,
     )
@@ -85,7 +87,32 @@ def first_grants(
     ]
 
 
-def issue(device: Device, grants: Iterable[GrantRow], *, version: int, now_s: int, seed: RoleSeed) -> tuple[bytes, int]:
+def is_final(status: str) -> bool:
+    """
+    Tell whether a grant in this state is over: it never changes again, and only one with another id lifts it.
+    """
+    return STANDING_OF.get(status) is Standing.ENDED
+
+
+def withdrawn_status(basis: str) -> Status:
+    """
+    Return what a household's no to a grant on *basis* is called.
+    """
+    return Status.OBJECTED if basis == Basis.LEGITIMATE_INTEREST else Status.WITHDRAWN
+
+
+def fitting_kids(purpose: Purpose, recipients: Iterable[RecipientKey]) -> tuple[bytes, ...]:
+    """
+    Return the keys of a purpose's recipient in its regions, the newest ones that a grant has room for, by kid.
+    """
+    fitting = [key for key in recipients if key.operator == purpose.recipient and key.region in purpose.regions]
+    newest = sorted(fitting, key=lambda key: (key.nbf_s, key.kid))[-MAX_GRANT_RECIPIENTS:]
+    return tuple(sorted(key.kid for key in newest))
+
+
+def issue(
+    device: Device, grants: Iterable[GrantRow], *, version: int, now_s: int, keys: AuthorityKeys
+) -> tuple[bytes, int]:
     """
     Return the signed statement of *device* and the Unix second it expires.
 
@@ -94,7 +121,10 @@ def issue(device: Device, grants: Iterable[GrantRow], *, version: int, now_s: in
         grants: all of its grants; ended ones are left out.
         version: above every version issued before.
         now_s: Unix seconds.
-        seed: the statement role's.
+        keys: what signs for the statement role.
+
+    Raises:
+        Refused: fewer keys of the role are here than its threshold asks for.
     """
     expires_s = now_s + STATEMENT_VALID_S
     statement = Statement(
@@ -107,7 +137,7 @@ def issue(device: Device, grants: Iterable[GrantRow], *, version: int, now_s: in
         account=device.account,
         grants=tuple(_grant(row) for row in _listed(grants)),
     )
-    return sign_statement(statement, [seed]), expires_s
+    return signed(partial(sign_statement, statement), keys, Role.STATEMENT), expires_s
 
 
 def _listed(grants: Iterable[GrantRow]) -> list[GrantRow]:

@@ -3,9 +3,10 @@ The intake's file: batches as they arrived, and the tags that may bring them.
 
 It holds no device identity: per epoch a shuffled table tag -> (MAC key, quota, waiting downlink), and bodies
 without the tag that brought them. Rules: what :meth:`IntakeStore.keep` reported as stored has been fsynced; a
-batch id is remembered for 90 days; a batch no opener has taken is never removed. The authority publishes
-tables and public documents into it, openers read bodies out of it; run apart, both do so from their own
-process. Not here: any check of a signature or MAC (``intake``), any key that opens a batch (``opener``).
+batch id is remembered for 90 days; a batch no opener has taken is never removed, but for one whose erasure was
+asked for; control messages have a quota of their own, so that no batch takes the room of a wipe receipt. The
+authority publishes tables and public documents into it, openers read bodies out of it; run apart, both do so
+from their own process. Not here: any check of a signature or MAC (``intake``), any key that opens a batch (``opener``).
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from typing import Final
 from edge_sdk.collector.database import Database
 from edge_sdk.collector.intake import Arrival, Box, Kept, TagRow
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 KEEP_IDS_DAYS: Final = 90
+CONTROL_BYTES: Final = 4 << 20  # of one tag in one epoch: the longest wipe receipt and hundreds of other messages
 _PAGE: Final = 64  # bodies read at a time: bounds memory at 64 times the size limit
 
 _SCHEMA: Final = """
 CREATE TABLE tags (
     epoch INTEGER NOT NULL, tag BLOB NOT NULL, mac_key BLOB NOT NULL, quota_bytes INTEGER NOT NULL,
-    used_bytes INTEGER NOT NULL DEFAULT 0, downlink BLOB NOT NULL, downlink_hash BLOB NOT NULL,
+    used_bytes INTEGER NOT NULL, control_bytes INTEGER NOT NULL,
+    downlink BLOB NOT NULL, downlink_hash BLOB NOT NULL,
     PRIMARY KEY (epoch, tag));
 CREATE TABLE arrivals (
     number INTEGER PRIMARY KEY AUTOINCREMENT, box TEXT NOT NULL, id BLOB NOT NULL, kid BLOB NOT NULL,
@@ -37,12 +40,18 @@ _TAG_ROW: Final = """
 SELECT epoch, tag, mac_key, quota_bytes, used_bytes, downlink_hash FROM tags WHERE epoch = ? AND tag = ?
 """
 _PUT_TAG: Final = """
-INSERT INTO tags (epoch, tag, mac_key, quota_bytes, used_bytes, downlink, downlink_hash)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO tags (epoch, tag, mac_key, quota_bytes, used_bytes, control_bytes, downlink, downlink_hash)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
+_CHARGE: Final = {
+    Box.BATCHES: "UPDATE tags SET used_bytes = used_bytes + :size "
+    "WHERE epoch = :epoch AND tag = :tag AND used_bytes + :size <= quota_bytes",
+    Box.CONTROL: "UPDATE tags SET control_bytes = control_bytes + :size "
+    "WHERE epoch = :epoch AND tag = :tag AND control_bytes + :size <= :most",
+}
 _BODIES: Final = """
 SELECT number, id, kid, body FROM arrivals
-WHERE box = ?1 AND number > ?2 AND (?3 IS NULL OR kid = ?3) ORDER BY number LIMIT ?4
+WHERE box = ?1 AND number > ?2 AND (?3 IS NULL OR kid = ?3) AND length(body) ORDER BY number LIMIT ?4
 """
 
 
@@ -128,11 +137,8 @@ class IntakeStore:
             ).fetchone()
             if known is not None:
                 return Kept.DUPLICATE if known[0] == arrival.digest else Kept.CONFLICT
-            charged = connection.execute(
-                "UPDATE tags SET used_bytes = used_bytes + ? "
-                "WHERE epoch = ? AND tag = ? AND used_bytes + ? <= quota_bytes",
-                (size, arrival.row.epoch, arrival.row.tag, size),
-            )
+            account = {"epoch": arrival.row.epoch, "tag": arrival.row.tag, "size": size, "most": CONTROL_BYTES}
+            charged = connection.execute(_CHARGE[arrival.box], account)
             if charged.rowcount == 0:
                 return Kept.OVER_QUOTA
             connection.execute(
@@ -153,10 +159,13 @@ class IntakeStore:
         with self._database.write() as connection:
             connection.execute("DELETE FROM tags WHERE epoch < ?", (oldest_epoch,))
             for epoch, entries in tables.items():
-                used = dict(connection.execute("SELECT tag, used_bytes FROM tags WHERE epoch = ?", (epoch,)))
+                counted = connection.execute(
+                    "SELECT tag, used_bytes, control_bytes FROM tags WHERE epoch = ?", (epoch,)
+                )
+                used = {tag: counts for tag, *counts in counted}
                 connection.execute("DELETE FROM tags WHERE epoch = ?", (epoch,))
                 for row in entries:
-                    account = (row.quota_bytes, used.get(row.tag, 0))
+                    account = (row.quota_bytes, *used.get(row.tag, (0, 0)))
                     values = (epoch, row.tag, row.mac_key, *account, row.downlink, row.downlink_hash)
                     connection.execute(_PUT_TAG, values)
 
@@ -172,7 +181,7 @@ class IntakeStore:
         with self._database.write() as connection:
             for epoch, row in entries.items():
                 connection.execute("DELETE FROM tags WHERE epoch = ? AND tag = ?", (epoch, row.tag))
-                values = (epoch, row.tag, row.mac_key, row.quota_bytes, 0, row.downlink, row.downlink_hash)
+                values = (epoch, row.tag, row.mac_key, row.quota_bytes, 0, 0, row.downlink, row.downlink_hash)
                 connection.execute(_PUT_TAG, values)
 
     def put_document(self, name: str, body: bytes) -> None:
@@ -219,6 +228,22 @@ class IntakeStore:
         """
         with self._database.write() as connection:
             connection.executemany("UPDATE arrivals SET taken = 1 WHERE number = ?", ((n,) for n in numbers))
+
+    def erase(self, ids: Iterable[bytes]) -> None:
+        """
+        Empty the bodies of these batches; their ids stay, so that one that comes again is not stored again.
+
+        After a power cut: none is emptied, or all are; doing it again changes nothing.
+        """
+        named = [(Box.BATCHES, batch_id) for batch_id in ids]
+        if not named:
+            return
+        with self._database.write() as connection:
+            connection.executemany(
+                "UPDATE arrivals SET body = x'', taken = 1 WHERE box = ? AND id = ?",
+                named,
+            )
+        self._database.empty_log()
 
     def prune(self, today: int) -> int:
         """

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from edge_sdk.collector import Founding, init_collector, open_authority, open_rows
-from edge_sdk.collector.keyring import Places, read_enrolment, read_recipients, read_role
+from edge_sdk.collector.keyring import Places, read_enrolment, read_recipients, read_role, role_path
+from edge_sdk.collector.offices import authority_keys, intake_signers
 from edge_sdk.core.claims import ALG_HPKE_X_WING, Role
 from edge_sdk.core.cose import public_key_of
 from edge_sdk.core.documents import pinned_root
@@ -38,7 +39,10 @@ def test_every_role_has_a_key_of_its_own_and_its_seed_lies_with_who_uses_it(tmp_
     places = Places(tmp_path / "c")
     for role in Role:
         folder = places.intake if role in (Role.RECEIPT, Role.TIME) else places.authority
-        assert founded.root.roles[role].keys == (public_key_of(read_role(folder, role).reveal()),)
+        (kid,) = founded.root.roles[role].by_kid
+        seed = read_role(folder, role, kid)
+        assert seed is not None
+        assert founded.root.roles[role].keys == (public_key_of(seed.reveal()),)
 
 
 def test_only_the_root_may_be_read_by_others(tmp_path: Path) -> None:
@@ -57,7 +61,8 @@ def test_each_recipient_of_the_policy_has_a_certified_key_and_the_opener_its_see
 def test_post_quantum_keys_work_the_same(tmp_path: Path) -> None:
     founded = found(tmp_path / "c", alg=ALG_HPKE_X_WING)
     assert {len(key.key) for key in founded.recipients} == {1216}
-    assert read_enrolment(Places(tmp_path / "c").authority)[0] == ALG_HPKE_X_WING
+    assert founded.root.enrolment.alg == ALG_HPKE_X_WING
+    assert read_enrolment(Places(tmp_path / "c").authority, founded.root.enrolment) is not None
 
 
 def test_a_collector_is_not_founded_over_another(tmp_path: Path) -> None:
@@ -105,13 +110,25 @@ def test_a_folder_that_holds_no_collector_is_told(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("name", ["receipt.seed", "time.seed"])
-def test_a_damaged_seed_is_told_by_its_file(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("role", [Role.RECEIPT, Role.TIME])
+@pytest.mark.parametrize("content", [b"short", bytes(32), b"another key's seed, 32 bytes long"[:32]])
+def test_a_damaged_seed_is_told_by_its_file(tmp_path: Path, role: Role, content: bytes) -> None:
+    founded = found(tmp_path / "c")
+    places = Places(tmp_path / "c")
+    (kid,) = founded.root.roles[role].by_kid
+    path = role_path(places.intake, role, kid)
+    path.write_bytes(content)
+    with pytest.raises(StorageError, match=path.name):
+        intake_signers(places, places.read_root())
+
+
+def test_an_intake_without_its_seed_is_told(tmp_path: Path) -> None:
     found(tmp_path / "c")
     places = Places(tmp_path / "c")
-    (places.intake / name).write_bytes(b"short")
-    with pytest.raises(StorageError, match=name):
-        read_role(places.intake, Role[name.partition(".")[0].upper()])
+    for path in places.intake.glob("receipt-*.seed"):
+        path.unlink()
+    with pytest.raises(StorageError, match="receipt role"):
+        intake_signers(places, places.read_root())
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"\x80", b"\x81\x81\x00", b"\x00"])
@@ -126,9 +143,11 @@ def test_damaged_recipient_seeds_are_told(tmp_path: Path, content: bytes) -> Non
             read_recipients(path.parent)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80", b"\x82\x00\x40"])
+@pytest.mark.parametrize("content", [b"", b"\x80", b"\x82\x00\x40", b"\x82\x18\x32\x58\x20" + bytes(32)])
 def test_a_damaged_enrolment_seed_is_told(tmp_path: Path, content: bytes) -> None:
     found(tmp_path / "c")
-    (Places(tmp_path / "c").authority / "enrolment.seed").write_bytes(content)
-    with pytest.raises(StorageError, match=r"enrolment\.seed"):
-        read_enrolment(Places(tmp_path / "c").authority)
+    places = Places(tmp_path / "c")
+    (path,) = places.authority.glob("enrolment-*.seed")
+    path.write_bytes(content)
+    with pytest.raises(StorageError, match=path.name):
+        authority_keys(places, places.read_root())

@@ -25,7 +25,7 @@ DAY_S = 86_400
 SIGNER = keys.RoleSeed(bytes(range(32)))
 SECRET = keys.RoutingSecret(b"\x07" * 32)
 RECIPIENT = HpkePublic(ALG_HPKE_X25519, seal.hpke_key_pair(keys.RecipientSeed(b"\x05" * 32), ALG_HPKE_X25519)[1])
-LIMITS = Limits(batch_bytes=600, control_bytes=400)
+LIMITS = Limits(batch_bytes=600)
 
 
 def sealed(size: int = 64, typ: str = labels.TYP_BATCH) -> bytes:
@@ -115,11 +115,9 @@ def test_a_body_over_the_limit_is_refused_with_a_signature() -> None:
     assert (answer.status, is_signed(answer)) == (413, True)
 
 
-def test_a_control_message_has_its_own_limit() -> None:
-    body = sealed(300, labels.TYP_CONTROL)
-    answer = examine(request(body, intake.CONTROL_PATH))
-    assert isinstance(answer, Answer)
-    assert answer.status == 413
+def test_no_limit_of_an_intake_stops_a_wipe_receipt() -> None:
+    body = sealed(400_000, labels.TYP_CONTROL)
+    assert isinstance(examine(request(body, intake.CONTROL_PATH)), Arrival)
 
 
 def test_a_control_message_among_batches_is_refused_with_a_signature() -> None:

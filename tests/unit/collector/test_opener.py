@@ -24,7 +24,7 @@ from edge_sdk.collector import (
 )
 from edge_sdk.collector.intake import Limits
 from edge_sdk.collector.keyring import Places, read_recipients
-from edge_sdk.collector.opened import OpenerStore
+from edge_sdk.collector.opened import Certified, OpenerStore
 from edge_sdk.collector.opener import (
     DAMAGED,
     NO_KEY,
@@ -49,6 +49,8 @@ AT_MS = NOW_S * 1000
 def row(power: int = 2315, energy: int = 42, serial: str = "S1", at_ms: int = AT_MS) -> tuple[object, ...]:
     by_name = {"ac_power": power, "energy": energy, "serial": serial}
     return (at_ms, *(by_name[item.field.name] for item in MONITORING.views[0].fields))
+
+CERTIFIED = Certified("improvement", is_forgotten=False)
 
 
 class Bench:
@@ -163,7 +165,7 @@ def test_a_batch_under_a_key_nobody_certified_waits_and_is_opened_once_it_is(ben
     bench.take(bench.home.batch(MONITORING, stranger, [row()]))
     assert bench.reasons() == [UNCERTIFIED]
     bench.store.certify([(stranger.key, "monitoring")])
-    bench.opener.retry()
+    bench.opener.retry(IntakeStore(Places(bench.folder).store))
     assert (bench.reasons(), len(bench.places())) == ([], 1)
 
 
@@ -260,22 +262,22 @@ def test_windows_and_pseudonyms_come_out(bench: Bench) -> None:
 def test_the_stream_of_the_next_pseudonym_period_is_certified_ahead(bench: Bench) -> None:
     for days in (0, 30):
         stream = bench.home.stream(IMPROVEMENT, NOW_S + days * DAY_S)
-        assert bench.store.certified_purpose(stream.key) == "improvement"
+        assert bench.store.certified(stream.key) == CERTIFIED
 
 
 def test_later_periods_are_certified_as_time_goes_on(bench: Bench) -> None:
     later_s = NOW_S + 100 * DAY_S
     key = bench.home.stream(IMPROVEMENT, later_s + 29 * DAY_S).key
-    assert bench.store.certified_purpose(key) is None
+    assert bench.store.certified(key) is None
     with open_authority(bench.folder) as authority:
         authority.upkeep(later_s)
-    assert bench.store.certified_purpose(key) == "improvement"
+    assert bench.store.certified(key) == CERTIFIED
 
 
 def test_a_withdrawn_grant_stays_certified_for_what_is_under_way(bench: Bench) -> None:
     stream = bench.home.stream(IMPROVEMENT, NOW_S)
     grant(bench.folder, bench.home.generation, "improvement", status=Status.WITHDRAWN, now_s=NOW_S + 60)
-    assert bench.store.certified_purpose(stream.key) == "improvement"
+    assert bench.store.certified(stream.key) == CERTIFIED
 
 
 def test_a_folder_opens_each_waiting_batch_once_and_reports(bench: Bench) -> None:
@@ -302,4 +304,4 @@ def test_an_opener_that_lost_its_file_is_told_everything_again_and_reads_it_agai
     with open_authority(bench.folder) as authority:
         authority.publish(NOW_S + 200 * DAY_S)
     assert len(list(open_rows(bench.folder))) == 1
-    assert OpenerStore(Places(bench.folder).opened).certified_purpose(old.key) == "improvement"
+    assert OpenerStore(Places(bench.folder).opened).certified(old.key) == CERTIFIED
