@@ -96,6 +96,8 @@ class Line:
             tell(Event.STORAGE_ERROR)
             if asked:
                 raise
+        else:
+            self.recording.make_room(held_rows=self._held_rows())
         return TICK_MS
 
     def permit(self, stream: Stream, now: Now) -> SendGrant | None:
@@ -140,7 +142,7 @@ class Line:
                         outlet.windows.mono_ms = now.mono_ms
                         outlet.windows.close_idle()
                 stream.take()
-            held = sum(stream.unsaved_rows for stream in self.binding.streams.values())
+            held = self._held_rows()
             came, losses = self.recording.harvest(now.wall_ms, held_rows=held)
             if now.wall_ms // DAY_MS != self._day:
                 self._day = now.wall_ms // DAY_MS
@@ -149,6 +151,9 @@ class Line:
         for stream in self.binding.streams.values():
             self._tell(stream, losses)
         return held
+
+    def _held_rows(self) -> int:
+        return sum(stream.unsaved_rows for stream in self.binding.streams.values())
 
     def _tell(self, stream: Stream, losses: Counter[tuple[str, Reason]]) -> None:
         for outlet in stream.outlets:

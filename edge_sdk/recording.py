@@ -74,7 +74,7 @@ class Recording:
                 return self._lose(kind, "overflow", Reason.OVERFLOW)
             taken = minimise(fields, at_ms)
             self._left -= 1
-            if self._given - self._left == self._wake_after:
+            if self._given - self._left == self._wake_after or not self._left:
                 self._wake()
             return taken
 
@@ -143,10 +143,10 @@ class Recording:
 
     def totals(self) -> Counter[str]:
         """
-        Return a copy of all counts; safe while others record.
+        Return a copy of all counts that are not 0; safe while others record.
         """
         with self.lock:
-            return Counter(self.counts)
+            return +self.counts
 
     def harvest(self, now_wall_ms: int, *, held_rows: int) -> tuple[int, Counter[tuple[str, Reason]]]:
         """
@@ -169,6 +169,16 @@ class Recording:
                         losses[kind, _TALLY_REASONS[name]] += count
         self.counts["recorded"] += came
         return came, losses
+
+    def make_room(self, *, held_rows: int) -> None:
+        """
+        Give back the room of rows that the disk has taken since :meth:`harvest`.
+        """
+        with self.lock:
+            more = max(0, self._room - held_rows) - self._given
+            if more > 0:
+                self._given += more
+                self._left += more
 
     def forget_sources(self) -> None:
         """
