@@ -9,12 +9,12 @@ PIP     := -m pip --disable-pip-version-check --quiet
 DEMO_DATA := pvanalytics==0.2.2
 
 SOURCES := $(sort $(shell find edge_sdk -type f -not -name '*.pyc')) pyproject.toml README.md LICENSE
-PYTEST  := -m pytest --durations=10
+PYTEST  := -m pytest --durations=10 -rs
 # The tests meet the installed wheel and nothing else: no folder of this tree on sys.path, in children neither.
 BESIDE  := PYTHONSAFEPATH=1 PYTHONPATH= EDGE_TEST_WHEEL=1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all check bench clean FORCE
+.PHONY: help demo test test-all check bench clean part-core part-shell FORCE
 
 help:  ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,12 +23,20 @@ demo: $(VENV)/.demo  ## Install, then run the whole line on measured data with l
 	$(VENV)/bin/edge-sdk demo
 
 test: check $(WHEEL)/.installed  ## Static checks, then all tests (but the slow ones) on the built wheel
-	$(BESIDE) $(WHEEL)/bin/python -m coverage run $(PYTEST)
+	@$(MAKE) --no-print-directory --output-sync=target -j2 part-core part-shell
+
+# Two processes for two cores: what is pure, measured for coverage, and what runs processes, sockets and disks.
+CORE_TESTS := tests/unit/core tests/property tests/vectors tests/privacy
+
+part-core:
+	$(BESIDE) $(WHEEL)/bin/python -m coverage run $(PYTEST) $(SLOW) $(CORE_TESTS)
 	$(WHEEL)/bin/python -m coverage report --include='*/edge_sdk/core/*' --fail-under=100
 
+part-shell:
+	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) $(SLOW) tests $(CORE_TESTS:%=--ignore=%)
+
 test-all: check $(WHEEL)/.installed  ## The same with the slow tests; a skipped test is a failure
-	$(BESIDE) EDGE_TEST_ALL=1 $(WHEEL)/bin/python -m coverage run $(PYTEST) -m "slow or not slow"
-	$(WHEEL)/bin/python -m coverage report --include='*/edge_sdk/core/*' --fail-under=100
+	@EDGE_TEST_ALL=1 $(MAKE) --no-print-directory --output-sync=target -j2 SLOW='-m "slow or not slow"' part-core part-shell
 
 check: $(VENV)/.dev  ## Lint, types, import contracts, architecture: under a minute, no wheel
 	$(VENV)/bin/ruff check .

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import edge_sdk.profiles
+import edge_sdk
 from edge_sdk.core.policy import FieldType, Policy, TextRule, View, ViewField, Window
 from edge_sdk.core.policy_lint import Level, lint
 from edge_sdk.core.units import DAY_MS, MINUTE_MS, Step
@@ -380,7 +380,7 @@ def test_any_text_is_a_policy_or_a_config_error(text: str) -> None:
 
 
 def test_the_list_of_profiles_is_the_folder() -> None:
-    folder = Path(edge_sdk.profiles.__file__).parent
+    folder = Path(edge_sdk.__file__).parent / "profiles"
     assert sorted(PROFILES) == sorted(path.stem for path in folder.glob("*.toml"))
 
 
