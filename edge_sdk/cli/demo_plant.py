@@ -32,6 +32,7 @@ QUARTER_MS: Final = 15 * MINUTE_MS
 ALARM_EVERY: Final = 40  # samples of a plant between two made-up alarms
 POLL_MS: Final = 100  # the gateway asks its inverters one after the other
 _ONE_OF: Final = 200  # RSF II's inverter peaks at 59 kW, a micro-inverter at 300 W
+_PLANT_OF: Final = 26  # all of RSF II peaks at 165 kW, this household at 6.3 kW
 _IN_SERIES: Final = 10  # panels of one string: each has a tenth of its voltage and, of 20 strings, its current
 _STRINGS: Final = _ONE_OF // _IN_SERIES
 _LINE_LIMIT: Final = 4096
@@ -209,7 +210,7 @@ def _quarters(path: Path) -> Iterator[_Sample]:
             span_ms=QUARTER_MS,
             dc=(dc_w / _ONE_OF, voltage / _IN_SERIES, current / _STRINGS),
             celsius=celsius,
-            plant_w=plant_kw * 1000 * INVERTERS / _ONE_OF,
+            plant_w=plant_kw * 1000 / _PLANT_OF,
             weather={
                 "irradiance": poa,
                 "irradiance_cell": poa_cell,
