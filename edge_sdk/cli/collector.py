@@ -12,11 +12,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_sdk.cli import collector_accounts, collector_keys, collector_receipts
+from edge_sdk.cli.collector_accounts import said
 from edge_sdk.clock import wall_s
 from edge_sdk.collector import folder as collecting
+from edge_sdk.collector import operating
 from edge_sdk.collector.founding import Founded, Founding, init_collector
 from edge_sdk.collector.rows import csv_lines, field_columns, json_line
-from edge_sdk.core.claims import Mechanism, Status
+from edge_sdk.core.claims import Mechanism
 from edge_sdk.core.policy import Policy
 from edge_sdk.errors import ConfigError
 from edge_sdk.opening import SUITES
@@ -56,16 +59,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     rows.add_argument("--gaps", action="store_true", help="print what is missing and why instead")
     rows.set_defaults(func=_rows)
 
-    grants = verbs.add_parser("grant", help="record a consent event of every enrolled device, or one")
-    grants.add_argument("folder", metavar="DIR")
-    grants.add_argument("purpose")
-    grants.add_argument("--status", choices=[str(word) for word in Status], default=str(Status.GIVEN))
-    grants.add_argument("--device", metavar="HEX", help="generation id, as 'collector devices' prints it")
-    grants.set_defaults(func=_grant)
-
-    devices = verbs.add_parser("devices", help="list enrolled devices and their grants")
+    devices = verbs.add_parser("devices", help="list enrolled devices, their accounts, grants and alarms")
     devices.add_argument("folder", metavar="DIR")
     devices.set_defaults(func=_devices)
+
+    for more in (collector_accounts, collector_receipts, collector_keys):
+        more.register(verbs)
 
 
 def found(
@@ -133,6 +132,8 @@ def _rows(arguments: argparse.Namespace) -> int:
             reason = gap.reason.name.lower() if gap.reason is not None else "unexplained"
             span = {"first": gap.first, "last": gap.last, "count": gap.count}
             print(json.dumps({"stream": gap.stream.hex(), **span, "reason": reason}))
+        for fork in report.forks:
+            print(json.dumps({"fork": fork.stream.hex(), "row": fork.seq}))
         for reason, count in sorted(report.set_aside.items()):
             print(json.dumps({"set_aside": reason, "batches": count}))
         return 0
@@ -147,23 +148,21 @@ def _rows(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _grant(arguments: argparse.Namespace) -> int:
-    folder = Path(arguments.folder)
-    chosen = [
-        device.generation
-        for device in collecting.devices(folder)
-        if arguments.device in (None, device.generation.hex())
-    ]
-    if not chosen:
-        raise ConfigError("no such device is enrolled", hint="see 'edge-sdk collector devices'")
-    for generation in chosen:
-        collecting.grant(folder, generation, arguments.purpose, status=Status(arguments.status), now_s=wall_s())
-    print(f"{arguments.purpose}: {arguments.status}, for {len(chosen)} device(s)")
-    return 0
-
-
 def _devices(arguments: argparse.Namespace) -> int:
-    for device in collecting.devices(Path(arguments.folder)):
+    folder = Path(arguments.folder)
+    cases = operating.cases(folder, now_s=wall_s())
+    for device in collecting.devices(folder):
+        case = cases[device.generation]
         grants = ", ".join(f"{purpose}: {status}" for purpose, status in device.purposes.items())
-        print(f"{device.generation.hex()}  account {device.account}  statement {device.statement_version}  {grants}")
+        account = device.account if case.erased_s is None else f"{device.account}, erased"
+        print(f"{device.generation.hex()}  account {account}  statement {device.statement_version}  {grants}")
+        if case.ledger is not None:
+            print(f"  ledger: {case.ledger.length} entries, head {case.ledger.head.hex()}, {said(case.ledger.at_s)}")
+        _print_alarms(case)
+    _print_alarms(cases[None])
     return 0
+
+
+def _print_alarms(case: operating.DeviceCase) -> None:
+    for alarm in case.alarms:
+        print(f"  ALARM {alarm.what}: {alarm.count} times, last {said(alarm.last_s)}")

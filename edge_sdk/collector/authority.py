@@ -258,6 +258,12 @@ class Authority:
             self._edition(purpose)
         self._registry.put_setting(_CONSENTED, "\n".join(sorted(purposes)).encode())
 
+    def purposes(self) -> list[Purpose]:
+        """
+        Return the purposes in force.
+        """
+        return list(self._registry.purposes(current=True).values())
+
     def recipients(self) -> Recipients:
         """
         Return the recipients document in force.

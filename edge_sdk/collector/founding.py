@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_sdk import files
+from edge_sdk.collector.certifying import RECIPIENT_KEY_VALID_S, RECIPIENTS_VALID_S
 from edge_sdk.collector.folder import assemble_authority
 from edge_sdk.collector.keyring import Places, write_enrolment, write_recipients, write_role
 from edge_sdk.collector.offices import authority_keys
@@ -30,8 +31,6 @@ from edge_sdk.core.seal import hpke_key_pair
 from edge_sdk.errors import ConfigError
 
 _PUBLIC: Final = 0o644
-RECIPIENTS_VALID_S: Final = 365 * 86_400  # the document is renewed at half of it
-RECIPIENT_KEY_VALID_S: Final = 2 * 365 * 86_400  # by then the operator has to have certified another
 
 
 @dataclass(frozen=True, slots=True)
