@@ -257,3 +257,9 @@ __attribute__((constructor)) static void start(void)
 	strcpy(folder, dir);
 	folder_len = strlen(folder);
 }
+
+/* For a program that was preloaded switched off and forks: begin, by the environment as it is now. */
+void edge_fault_start(void)
+{
+	start();
+}

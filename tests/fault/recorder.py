@@ -28,6 +28,7 @@ from .folder import FolderState, snapshot
 from .powercut import check_end
 
 _HERE: Final = Path(__file__).resolve().parent
+INSIDE: Final = _HERE / "inside"  # what the program under test may import
 _SOURCES: Final = ("recorder.c", "recorder_calls.c")
 _FLAGS: Final = ("-std=gnu99", "-O2", "-Wall", "-Wextra", "-U_FORTIFY_SOURCE", "-shared", "-fPIC")
 
@@ -218,5 +219,5 @@ def _environment(env: Mapping[str, str], root: Path, log: Path, fault: Fault) ->
     made |= {name: str(number) for name, number in wanted.items() if number is not None}
     made |= {"EDGE_FAULT_DIR": str(root), "EDGE_FAULT_LOG": str(log)}
     made["LD_PRELOAD"] = " ".join(filter(None, (str(library()), env.get("LD_PRELOAD", ""))))
-    made["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_HERE / "inside"), env.get("PYTHONPATH", ""))))
+    made["PYTHONPATH"] = os.pathsep.join(filter(None, (str(INSIDE), env.get("PYTHONPATH", ""))))
     return made

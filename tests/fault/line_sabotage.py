@@ -1,0 +1,128 @@
+"""
+Ways to make the line forget, each planted by replacing one thing: the sweep must catch every one of them.
+
+Each entry of SABOTAGE is a context in which the package is broken; ``none`` breaks nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Final
+from unittest import mock
+
+from edge_sdk import files
+from edge_sdk.outbox import Held, Outbox
+from edge_sdk.streams import Rooms, Stream
+
+
+@contextmanager
+def _database_without_syncs() -> Iterator[None]:
+    real = files.open_database
+
+    def opened(path: Path, **how: Any) -> sqlite3.Connection:
+        connection = real(path, **how)
+        connection.execute("PRAGMA synchronous=OFF")
+        return connection
+
+    with mock.patch.object(files, "open_database", opened):
+        yield
+
+
+def _names_without_syncs() -> AbstractContextManager[object]:
+    return mock.patch.object(files, "sync_folder", return_value=None)
+
+
+@contextmanager
+def _page_without_syncs() -> Iterator[None]:
+    def write_slot(self: Any, slot: int, content: bytes) -> None:
+        os.pwrite(self._descriptor, content.ljust(self._slot_bytes, b"\x00"), slot * self._slot_bytes)
+
+    with mock.patch.object(files.Page, "write_slot", write_slot):
+        yield
+
+
+@contextmanager
+def _key_after_its_rows() -> Iterator[None]:
+    """
+    Put an open batch's key on the page once the rows under it are in the database.
+    """
+    late: list[tuple[Any, tuple[int, int, bytes]]] = []
+    real_prepare, real_transaction = Stream.prepare, Outbox.transaction
+
+    def prepare(self: Stream, rooms: Rooms) -> None:
+        page = rooms.page
+        with mock.patch.object(page, "put", lambda *entry: late.append((page, entry))):
+            real_prepare(self, rooms)
+
+    @contextmanager
+    def transaction(self: Outbox) -> Iterator[None]:
+        with real_transaction(self):
+            yield
+        while late:
+            page, entry = late.pop(0)
+            page.put(*entry)
+
+    with mock.patch.object(Stream, "prepare", prepare), mock.patch.object(Outbox, "transaction", transaction):
+        yield
+
+
+@contextmanager
+def _sealed_after_pending_went() -> Iterator[None]:
+    """
+    Drop the pending rows in one transaction and queue the sealed batch in the next.
+    """
+    late: list[dict[str, Any]] = []
+    real_put, real_transaction = Outbox.put_sealed, Outbox.transaction
+
+    def put_sealed(self: Outbox, **values: Any) -> Held:
+        late.append(dict(values))
+        first, last = values.pop("span")
+        return Held(id=0, size=0, first=first, last=last, **{key: values[key] for key in values if key != "body"})
+
+    @contextmanager
+    def transaction(self: Outbox) -> Iterator[None]:
+        with real_transaction(self):
+            yield
+        with real_transaction(self):
+            while late:
+                real_put(self, **late.pop(0))
+
+    with mock.patch.object(Outbox, "put_sealed", put_sealed), mock.patch.object(Outbox, "transaction", transaction):
+        yield
+
+
+def _numbers_not_stored() -> AbstractContextManager[object]:
+    """
+    Leave the stream's record as it was when it began: its next row number comes back after a restart.
+    """
+    return mock.patch.object(Stream, "store", return_value=None)
+
+
+@contextmanager
+def _every_stop_looks_clean() -> Iterator[None]:
+    """
+    Say before anything is recorded that the last stop was a clean one.
+    """
+    real = Outbox.set_number
+
+    def set_number(self: Outbox, key: str, value: int) -> None:
+        real(self, key, 1 if key == "clean" else value)
+
+    with mock.patch.object(Outbox, "set_number", set_number):
+        yield
+
+
+SABOTAGE: Final[dict[str, Callable[[], AbstractContextManager[object]]]] = {
+    "none": nullcontext,
+    "the database does not sync": _database_without_syncs,
+    "folders are not synced": _names_without_syncs,
+    "the key page is not synced": _page_without_syncs,
+    "a key comes after its rows": _key_after_its_rows,
+    "a batch comes after its rows went": _sealed_after_pending_went,
+    "row numbers are not stored": _numbers_not_stored,
+    "every stop looks clean": _every_stop_looks_clean,
+}

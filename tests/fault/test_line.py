@@ -1,0 +1,129 @@
+"""
+The line loses nothing that it promised, whatever call it is killed before and whenever the power goes.
+
+One run of a whole site (flushes, seals, uploads, evictions, withdrawal and new consent, a clean stop, a second start,
+the end of a pseudonym period) is recorded. Then it is killed before each of its calls, and every folder that a power
+cut could have left of it is made; each time the site is started again, drained to a real collector, and what the
+recipients have is compared by value with what was recorded. `make test` tries one in so many, `make test-all` all.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.fault.calllog import Kind
+from tests.fault.folder import FolderState, materialise
+from tests.fault.line_check import Promised, check
+from tests.fault.line_sabotage import SABOTAGE
+from tests.fault.line_script import Killer, program
+from tests.fault.line_site import make_site, open_waiting
+from tests.fault.powercut import states
+from tests.fault.recorder import Recording, missing, record
+from tests.fault.sweep import Report, sweep, sweep_states
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
+
+BAD = [name for name in SABOTAGE if name != "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """
+    A site as it was before the run, the run, and the collector at each of its changes.
+    """
+
+    place: Path
+    recording: Recording
+    snapshots: Path
+    run: str
+
+    def collector_at(self, changes: int, folder: Path) -> Path:
+        """
+        Put the collector beside *folder* as it stood after so many changes.
+        """
+        collector = folder.parent / "collector"
+        shutil.rmtree(collector, ignore_errors=True)
+        return shutil.copytree(self.snapshots / str(changes) if changes else self.place / "collector", collector)
+
+    def holds(self, state: FolderState, folder: Path) -> None:
+        """
+        Check one power-cut state.
+        """
+        collector = self.collector_at(Promised.of(state.marks).collector, folder)
+        check(self.place, folder, collector, state.marks, point=state.point, run=self.run)
+
+    def sweep_states(self, *, every: int = 1) -> Report:
+        return sweep_states(self.recording.calls, self.recording.initial, self.holds, every=every)
+
+    def sweep_kills(self, *, every: int = 1) -> Report:
+        killers: list[Killer] = []  # one for each worker of the sweep, made in it
+
+        def survives(kill_at: int, scratch: Path) -> None:
+            if not killers:
+                killers.append(Killer())
+            place = shutil.copytree(self.place, scratch / "site")
+            marks = killers[0].kill(place, at=kill_at)
+            check(place, place / "state", place / "collector", marks, point=kill_at)
+
+        return sweep(lambda: range(1, self.recording.run.calls + 1), survives, every=every)
+
+
+def run_once(place: Path, *, run: str = "whole", sabotage: str = "none") -> Recorded:
+    make_site(place / "was")
+    shutil.copytree(place / "was", place / "site")
+    argv = program(place / "site", snapshots=place / "snapshots", run=run, sabotage=sabotage)
+    recording = record(argv, place / "site" / "state")
+    assert recording.run.returncode == 0, recording.run.stderr.decode()
+    for snapshot in (place / "snapshots").iterdir():
+        open_waiting(snapshot)  # so that each state opens only what it adds
+    return Recorded(place / "was", recording, place / "snapshots", run)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    return run_once(tmp_path_factory.mktemp("line"))
+
+
+def test_no_kill_in_the_sample_loses_a_flushed_reading(good: Recorded) -> None:
+    report = good.sweep_kills(every=61)
+    assert not report.violations, str(report)
+
+
+def test_no_power_cut_in_the_sample_loses_a_flushed_reading(good: Recorded) -> None:
+    report = good.sweep_states(every=67)
+    assert not report.violations, str(report)
+
+
+@pytest.mark.parametrize("sabotage", BAD)
+def test_a_line_that_forgets_is_caught(tmp_path: Path, sabotage: str) -> None:
+    recorded = run_once(tmp_path, run="short", sabotage=sabotage)
+    recording, folder = recorded.recording, tmp_path / "cut" / "state"
+    counted = [call for call in recording.calls if call.counted]
+    syncs = {point for point, call in enumerate(counted, 1) if call.kind in (Kind.FSYNC, Kind.FDATASYNC)}
+    for state in states(recording.calls, recording.initial, exhaustive=3, samples=1):
+        # Around a commit is where it shows; one broken promise is enough.
+        if {state.point, state.point + 1} & syncs and Promised.of(state.marks).flushed:
+            materialise(state, folder)
+            try:
+                recorded.holds(state, folder)
+            except AssertionError:
+                return
+    pytest.fail("nothing was lost in any of the states tried")
+
+
+@pytest.mark.slow
+def test_no_kill_before_any_call_loses_a_flushed_reading(good: Recorded) -> None:
+    report = good.sweep_kills()
+    assert not report.violations, str(report)
+    assert report.checked == good.recording.run.calls > 1000
+
+
+@pytest.mark.slow
+def test_no_power_cut_loses_a_flushed_reading(good: Recorded) -> None:
+    report = good.sweep_states()
+    assert not report.violations, str(report)
+    assert report.checked > 5000
