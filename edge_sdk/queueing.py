@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -24,6 +24,7 @@ from edge_sdk.streams import Rooms, Stream, unseal_body
 from edge_sdk.transport import Lane
 
 MAX_ASIDE = 64  # set-aside batches kept for an operator; the oldest go first
+NOW_TRIES = 3  # answered badly as often, a batch no longer goes first for being wanted now
 UNREADABLE_MS = 3_600_000  # until a batch that can be neither read nor dropped is tried again
 
 
@@ -57,6 +58,8 @@ class Queueing:
         """
         Return the next batch to send: of streams whose readings are wanted now first, then the oldest.
 
+        One that was tried before comes after those that were not: it may be what fells the collector.
+
         Args:
             permit: the grant to send for a stream, asked for anew at every call.
             mono_ms: batches answered badly wait until their time.
@@ -66,10 +69,10 @@ class Queueing:
         heads = []
         for row, queue in self._rooms.outbox.queues.items():
             stream = self._streams.get(row)
-            held = next((held for number, held in queue.items() if number not in self._waiting), None)
+            held = self._head(queue)
             if stream is not None and held is not None and (grant := permit(stream)) is not None:
-                heads.append((not _is_now(stream), held.id, held, stream, grant))
-        for _, _, held, stream, grant in sorted(heads, key=lambda head: head[:2]):
+                heads.append((self._rank(stream, held), held, stream, grant))
+        for _, held, stream, grant in sorted(heads, key=lambda head: head[0]):
             try:
                 body = unseal_body(stream.entry, held, self._rooms.outbox.sealed_body(held))
                 return Parcel(held, body, grant, Lane.NOW if _is_now(stream) else Lane.NORMAL)
@@ -138,6 +141,19 @@ class Queueing:
                 self._rooms.outbox.drop_stream(stream.row)
             self._streams.pop(stream.row, None)
             self._rooms.page.destroy({place for place in self._rooms.page.entries if place[0] == stream.row})
+
+    def _head(self, queue: Mapping[int, Held]) -> Held | None:
+        tried = None
+        for number, held in queue.items():  # the oldest is the answer nearly always
+            if number not in self._waiting:
+                if number not in self._tries:
+                    return held
+                tried = tried or held
+        return tried
+
+    def _rank(self, stream: Stream, held: Held) -> tuple[bool, bool, bool, int]:
+        tries = self._tries[held.id]
+        return tries >= NOW_TRIES, not _is_now(stream), tries > 0, held.id
 
     def _least_important(self) -> tuple[Stream, Held] | None:
         ranked = [

@@ -172,6 +172,10 @@ class LocalSite:
         """Open everything that arrived."""
         return list(collecting.open_rows(self.collector))
 
+    def gaps(self) -> list[Any]:
+        """Return what the opener misses and why."""
+        return list(collecting.opener_report(self.collector).gaps)
+
     def set_grant(self, purpose: str, status: Status) -> None:
         """Record a consent event of the device; its next downlink tells it."""
         device = collecting.devices(self.collector)[0]
