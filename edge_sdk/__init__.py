@@ -11,6 +11,8 @@ from this process, ``open_batch`` for who receives without the collector of this
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from edge_sdk.release import __version__
+
 if TYPE_CHECKING:
     from edge_sdk.config import Config
     from edge_sdk.core.policy import Policy
@@ -41,8 +43,6 @@ __all__ = [
     "__version__",
     "open_batch",
 ]
-
-__version__ = "0.1.0"
 
 _HOME: Final = {
     "Config": "config",

@@ -20,6 +20,7 @@ from edge_sdk.core.compile import Outlet, make_outlet
 from edge_sdk.core.consent import CollectGrant, Decision, Queue, ended_grants
 from edge_sdk.core.documents import RecipientKey
 from edge_sdk.core.keys import SECRET_BYTES, PseudonymKey, RoutingSecret, epoch_of, next_pseudonym_key, route
+from edge_sdk.core.messages import EndedStream
 from edge_sdk.core.policy import Policy, Purpose, TextRule, purpose_digest
 from edge_sdk.core.pseudonym import Pseudonyms, period_of
 from edge_sdk.errors import BadInput, Refused, StorageError
@@ -27,6 +28,7 @@ from edge_sdk.events import Event, tell
 from edge_sdk.recording import Recording
 from edge_sdk.stream_record import open_record
 from edge_sdk.streams import Rooms, Stream, new_stream
+from edge_sdk.vault import PurposeEntry
 
 _RATCHET_LIMIT = 1000  # periods passed at once; a device away longer starts from a fresh key
 Wanted = tuple[bytes, bytes, int]  # grant id, purpose digest, pseudonym period
@@ -57,6 +59,7 @@ class Binding:
         self._digests = {name: purpose_digest(purpose) for name, purpose in self.policy.purposes.items()}
         self._bound: dict[str, Wanted | None] = {}
         self._phase: tuple[int, int] = (-1, 0)
+        self.was_unclean = False
         self._orphans: set[int] = set()  # rows of streams whose keys are destroyed and whose data is still to go
 
     def load(self, mono_ms: int) -> None:
@@ -66,7 +69,7 @@ class Binding:
         After a power cut: the same again.
         """
         outbox = self._rooms.outbox
-        unclean = not outbox.number("clean")
+        unclean = self.was_unclean = not outbox.number("clean")
         for name, count in stored_counts(outbox.numbers()).items():
             self._recording.count(name, count)
         lost = [row.id for row in outbox.streams() if not self._load_one(row.id, row.ref, row.record, mono_ms)]
@@ -229,6 +232,10 @@ class Binding:
             stream = new_stream(self._rooms, entry, purpose, want[2])
         stream.outlets = self._outlets(purpose)
         self.streams[stream.row] = stream
+        recipients = self._consent.recipients
+        kids = [key.kid for key in recipients.keys if key.operator == purpose.recipient] if recipients else []
+        for kid in kids:
+            self._consent.note_use(name, kid, stream.record.stream_id)
         return stream
 
     def _outlets(self, purpose: Purpose) -> list[Outlet]:
@@ -273,8 +280,25 @@ class Binding:
         """
         ended = ended_grants(self._consent.statement, denied=self._consent.held.denied)
         entries = [entry for entry in self._rooms.vault.ring.purposes.values() if entry.grant_id in ended]
+        self._destroy(entries)
+
+    def erase(self, purposes: Collection[str]) -> int:
+        """
+        Destroy keys and data of *purposes*, whatever they rest on; return how many keys went.
+
+        After a power cut: some of it is gone; the order that asked for it comes again.
+
+        Raises:
+            StorageError: something is left.
+        """
+        entries = [entry for entry in self._rooms.vault.ring.purposes.values() if entry.purpose in purposes]
+        self._destroy(entries)
+        return len(entries)
+
+    def _destroy(self, entries: list[PurposeEntry]) -> None:
         if entries:
             refs = [entry.ref for entry in entries]
+            self._consent.tell_later([_account(stream, self._rooms) for stream in self._under(refs)])
             self._forget(refs)
             self._orphans |= {row.id for row in self._rooms.outbox.streams() if row.ref in refs}
             self._rooms.vault.destroy_purposes(refs, pseudonyms=[entry.purpose for entry in entries])
@@ -286,6 +310,9 @@ class Binding:
             self._rooms.page.destroy({place for place in self._rooms.page.entries if place[0] in self._orphans})
             self._rooms.outbox.checkpoint()
             self._orphans.clear()
+
+    def _under(self, refs: Collection[bytes]) -> list[Stream]:
+        return [stream for stream in self.streams.values() if stream.entry.ref in refs]
 
     def _forget(self, refs: Collection[bytes]) -> None:
         with self._recording.lock:
@@ -303,6 +330,19 @@ def stored_counts(numbers: Mapping[str, int]) -> dict[str, int]:
     Return the counts among the stored numbers of a site.
     """
     return {name.removeprefix("count."): count for name, count in numbers.items() if name.startswith("count.")}
+
+
+def _account(stream: Stream, rooms: Rooms) -> EndedStream:
+    """
+    Return what the authority is told of a stream that is about to be destroyed, which its recipient does not learn.
+    """
+    record = stream.record
+    queued = sum(held.last - held.first + 1 for held in rooms.outbox.queues.get(stream.row, {}).values())
+    rows = record.next_seq + stream.open_rows
+    destroyed = queued + stream.open_rows
+    return EndedStream(
+        record.stream_id, record.purpose, record.grant_id, rows, max(0, rows - destroyed - record.lost), destroyed
+    )
 
 
 def _place(stream: Stream) -> Wanted:

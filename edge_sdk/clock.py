@@ -3,7 +3,8 @@ The only reader of time.
 
 *Monotonic* time runs while the board is powered, suspend included. The *floor* is the newest signed time the device
 has accepted plus monotonic time since; it never comes from RTC, NTP or a receipt. *Wall* time is the system clock,
-or the floor where the clock lies below it. What closes (expiry, freshness, tags, row times) uses the wall; what
+or the floor where the clock lies below it, or what signed time was heard in this boot where the clock is over an hour
+off that. What closes (expiry, freshness, tags, row times) uses the wall; what
 destroys (retention, pseudonym periods) uses the floor only, so that no spoofed clock destroys anything (SPEC 8).
 """
 
@@ -34,6 +35,9 @@ class Now:
         return self.wall_ms // 1000
 
 
+TRUSTED_WITHIN_MS = 3_600_000  # a system clock further off a signed time than this is not used
+
+
 class Clock:
     """
     Reads the board's clocks against a floor.
@@ -45,6 +49,7 @@ class Clock:
     def __init__(self, floor_ms: int = 0) -> None:
         self._base_ms = floor_ms
         self._base_mono_ms = mono_ms()
+        self._heard: tuple[int, int] | None = None
 
     def now(self) -> Now:
         """
@@ -53,17 +58,27 @@ class Clock:
         mono = mono_ms()
         floor = self._base_ms + mono - self._base_mono_ms if self._base_ms else 0
         wall = time.time_ns() // 1_000_000
+        if self._heard is not None:
+            signed = self._heard[0] + mono - self._heard[1]
+            return Now(mono, max(floor, wall if abs(wall - signed) <= TRUSTED_WITHIN_MS else signed), floor)
         if wall < floor:
             return Now(mono, floor, floor, ClockQuality.FLOOR)
         return Now(mono, wall, floor)
+
+    def hear(self, signed_ms: int) -> None:
+        """
+        Take a signed answer to this boot's own question for the time; it corrects the wall, never the floor.
+        """
+        self._heard = (signed_ms, mono_ms())
 
     def reading_ms(self) -> int:
         """
         Return the wall time for a reading that brings none of its own.
         """
-        wall = time.time_ns() // 1_000_000
+        if self._heard is not None:
+            return self.now().wall_ms
         floor = self._base_ms + mono_ms() - self._base_mono_ms if self._base_ms else 0
-        return max(wall, floor)
+        return max(time.time_ns() // 1_000_000, floor)
 
     def of_mono(self, at_mono_ms: int) -> int:
         """

@@ -61,6 +61,7 @@ class Config:
     jitter_ms: int
     proxy: str
     pins: tuple[str, ...]
+    ledger: str
     limits: Limits
 
     @classmethod
@@ -154,11 +155,16 @@ class _OutboxTable(_Table):
     reserve_inodes: Annotated[int, Field(ge=0)] = 64
 
 
+class _LedgerTable(_Table):
+    mode: Literal["full", "minimal"] = "full"
+
+
 class _Site(_Table):
     site: _SiteTable
     collector: _CollectorTable
     batch: _BatchTable = _BatchTable()
     outbox: _OutboxTable = _OutboxTable()
+    ledger: _LedgerTable = _LedgerTable()
 
 
 _MODELS: Final[dict[str, type[_Table]]] = {
@@ -166,6 +172,7 @@ _MODELS: Final[dict[str, type[_Table]]] = {
     "collector": _CollectorTable,
     "batch": _BatchTable,
     "outbox": _OutboxTable,
+    "ledger": _LedgerTable,
 }
 
 
@@ -184,6 +191,7 @@ def _config(model: _Site, path: Path) -> Config:
         jitter_ms=model.collector.jitter,
         proxy=model.collector.proxy,
         pins=model.collector.pins,
+        ledger=model.ledger.mode,
         limits=Limits(
             folder=folder,
             max_rows=model.batch.max_rows,

@@ -11,17 +11,19 @@ from typing import Any, Final, TypeAlias
 
 from edge_sdk.core import cbor
 from edge_sdk.core.messages import EndedStream, LedgerHead, Withdrawal
+from edge_sdk.core.receipt import WipeReceipt, decode_wipe_receipt, encode_wipe_receipt
 from edge_sdk.core.shape import Fields, array, list_of, octets, optional, text, uint
 from edge_sdk.vault import check_format
 
 FORMAT: Final = 1
 MAX_POLICIES: Final = 4
 MAX_TELL: Final = 256
+MAX_EXECUTED: Final = 64
 MAX_STREAMS: Final = 1900  # of all purposes: with their ids a wipe's intent still fits its file
 LIMIT: Final = 8 << 20
 DOCUMENT_LIMIT: Final = 1 << 20
 
-Told: TypeAlias = Withdrawal | EndedStream | LedgerHead
+Told: TypeAlias = Withdrawal | EndedStream | LedgerHead | WipeReceipt
 
 
 @dataclass(slots=True)
@@ -120,6 +122,8 @@ def _told_value(told: Told) -> list[Any]:
             return [1, told.stream, told.purpose, told.grant, told.rows, told.receipted, told.destroyed]
         case LedgerHead():
             return [2]
+        case WipeReceipt():
+            return [3, encode_wipe_receipt(told)]
 
 
 _WITHDRAWAL: Final = array(uint(), text(64), list_of(octets(16), 24))
@@ -133,4 +137,6 @@ def _told(value: object, where: str) -> Told:
         return Withdrawal(purpose, grants)
     if kind == 1:
         return EndedStream(*_ENDED(value, where)[1:])
+    if kind == 3:
+        return decode_wipe_receipt(array(uint(), octets(None, LIMIT))(value, where)[1])
     return LedgerHead()

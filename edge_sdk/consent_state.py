@@ -15,7 +15,16 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 from edge_sdk.clock import Now
-from edge_sdk.consent_record import DOCUMENT_LIMIT, MAX_POLICIES, MAX_TELL, Told, decode_held, encode_held, note_use
+from edge_sdk.consent_record import (
+    DOCUMENT_LIMIT,
+    MAX_EXECUTED,
+    MAX_POLICIES,
+    MAX_TELL,
+    Told,
+    decode_held,
+    encode_held,
+    note_use,
+)
 from edge_sdk.core.consent import CollectGrant, Decision, decide
 from edge_sdk.core.cose import parse_document, public_key_of
 from edge_sdk.core.documents import (
@@ -37,6 +46,7 @@ from edge_sdk.core.documents import (
 )
 from edge_sdk.core.messages import Withdrawal, open_downlink
 from edge_sdk.core.policy import Basis, Purpose
+from edge_sdk.core.receipt import WipeReceipt
 from edge_sdk.errors import ConsentRefused, EdgeError, StorageError
 from edge_sdk.vault import Lane, Vault
 
@@ -66,7 +76,7 @@ class ConsentState:
         self.recipients: Recipients | None = None
         self.statement: Statement | None = None
         self.waiting_hash: bytes | None = None
-        self.order: WipeOrder | None = None
+        self._order = b""
         self.refused_order = ""
         self._heard_mono_ms: int | None = None
         self._heard_hash: bytes | None = None
@@ -161,8 +171,7 @@ class ConsentState:
         if downlink.epoch not in epochs:
             raise ConsentRefused("the downlink is of another day", hint="check the clock of this device")
         self.accept_statement(downlink.statement, now)
-        if downlink.wipe is not None:
-            self._accept_order(downlink.wipe, now)
+        self._order = downlink.wipe or b""
         self._heard_mono_ms = now.mono_ms
         self._heard_hash = self.waiting_hash = hashlib.sha256(sealed).digest()
         assert self.statement is not None
@@ -198,6 +207,13 @@ class ConsentState:
         self.held.to_tell = [*self.held.to_tell, *told][-MAX_TELL:]
         self.save()
 
+    def told(self, count: int) -> None:
+        """
+        Forget the first *count* of what waited to be told: they are queued.
+        """
+        del self.held.to_tell[:count]
+        self.save()
+
     def note_use(self, purpose: str, kid: bytes, stream_id: bytes) -> None:
         """
         Remember where data of *purpose* goes, for the receipt of a wipe.
@@ -205,22 +221,45 @@ class ConsentState:
         if note_use(self.held, purpose, kid, stream_id):
             self.save()
 
-    def _accept_order(self, bundle: bytes, now: Now) -> None:
+    def due_order(self, now: Now) -> WipeOrder | None:
         """
-        Take up a wipe order; one that fails a check changes nothing and is told by whoever looks at ``refused_order``.
+        Return the wipe order to carry out at *now*, None when there is none, or none that passes every check.
         """
+        if not self._order:
+            return None
         try:
-            self.order = accept_wipe(
-                bundle,
+            return accept_wipe(
+                self._order,
                 root=self.root,
                 audience=self._audience,
                 generation=self._vault.ring.generation.id,
                 executed=self.held.executed,
                 now_s=now.wall_s,
             )
-            self.refused_order = ""
         except EdgeError as error:
             self.refused_order = str(error)
+            return None
+
+    def deny(self, purposes: Collection[str]) -> None:
+        """
+        Deny every grant that *purposes* have, on an order to erase them.
+
+        After a power cut: denied or not; the order comes again.
+        """
+        granted = () if self.statement is None else self.statement.grants
+        ids = [grant.id for grant in granted if grant.purpose in purposes]
+        self.held.denied += [grant_id for grant_id in ids if grant_id not in self.held.denied]
+        self.save()
+
+    def carried_out(self, order: WipeOrder, receipt: WipeReceipt) -> None:
+        """
+        Remember that an order was carried out, and tell the authority with *receipt*.
+
+        After a power cut: both, or neither and the order comes again.
+        """
+        self.held.executed = [*self.held.executed, order.nonce][-MAX_EXECUTED:]
+        self._order = b""
+        self.tell_later([receipt])
 
     def accept_statement(self, bundle: bytes, now: Now) -> None:
         """

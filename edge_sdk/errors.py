@@ -12,6 +12,7 @@ Every exception that leaves the package, in one tree.
     │   ├─ Unsupported             a version or algorithm this release does not speak
     │   └─ Tampered                authentication failed; one message for every cause
     ├─ StorageError           5    our own disk or key store
+    │   ├─ FolderInUse
     │   ├─ OutboxFull
     │   └─ VaultUnavailable
     └─ UplinkError            6    a request could not even be tried (TLS, address, proxy)
@@ -116,6 +117,12 @@ class StorageError(EdgeError):
     """
 
     exit_code = 5
+
+
+class FolderInUse(StorageError):
+    """
+    Say that another process holds the state folder.
+    """
 
 
 class OutboxFull(StorageError):

@@ -31,6 +31,7 @@ class Event(StrEnum):
     STORAGE_ERROR = "storage_error"
     DAMAGED_STREAM = "damaged_stream"
     POLICY_KEPT = "policy_kept"
+    WIPED = "wiped"
     POLICY_DROPPED = "policy_dropped"
 
 

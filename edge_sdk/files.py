@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from edge_sdk.errors import StorageError
+from edge_sdk.errors import FolderInUse, StorageError
 
 TEMPORARY = ".new"
 _CLOSE_ON_EXEC = os.O_CLOEXEC
@@ -297,7 +297,7 @@ class FolderLock:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._descriptor)
-            raise StorageError(
+            raise FolderInUse(
                 "the state folder is in use by another process",
                 hint="stop the other gateway; 'edge-sdk status' reads beside a running one",
             ) from None

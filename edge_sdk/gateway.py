@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from edge_sdk.config import Config
 from edge_sdk.core.reading import Mono
+from edge_sdk.core.receipt import WipeReceipt
 from edge_sdk.running import Running
 from edge_sdk.status import Status, status_of
 from edge_sdk.transport import Transport
@@ -36,8 +37,6 @@ class Gateway:
     def open(cls, site: str | Path | Config, *, transport: Transport | None = None, strict: bool = False) -> Self:
         """
         Open the site of a ``site.toml``; with *strict*, ``record`` raises BadInput on what it would drop.
-
-        Raises: ConfigError to be mended by hand, VaultUnavailable when not enrolled, StorageError when in use.
         """
         return cls(Running(site if isinstance(site, Config) else Config.read(site), transport), strict=strict)
 
@@ -46,7 +45,6 @@ class Gateway:
         Minimise one reading for every purpose that may have it; return how many took it (0: see ``status().why``).
 
         *at_ms* is when it was measured (Unix ms), *at* the same on the monotonic clock, now when neither is given.
-        Never blocks on disk or network.
         """
         self._running.check_process()
         if at_ms is None:
@@ -72,6 +70,18 @@ class Gateway:
         Return what is collected and why not, what waits, what was dropped.
         """
         return self._running.on_writer(lambda now: status_of(self._running.site, now))
+
+    def withdraw(self, purpose: str) -> None:
+        """
+        Withdraw consent for *purpose*, here and now: its keys and data are destroyed, the authority will be told.
+        """
+        self._running.on_writer(lambda now: self._running.site.line.withdraw(purpose, now))
+
+    def wipe(self) -> WipeReceipt:
+        """
+        Erase the site for good; return the receipt, which waits for the collector. The object is unusable afterwards.
+        """
+        return self._running.wipe()
 
     async def run(self) -> None:
         """

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     import aiohttp
 
 USER_AGENT = "edge-sdk/1"  # the protocol's version, not the release: releases differ between devices
+TIME_PATH = "/v1/time"
 _PIN_BYTES = 32
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which the ssl module does not name
 
 
 class HttpTransport:
@@ -64,19 +66,9 @@ class HttpTransport:
         import aiohttp  # the HTTP stack is loaded when there is something to send
 
         try:
-            session = self._open()
-            async with session.request(
-                request.method,
-                self._address + request.path,
-                data=request.body or None,
-                headers=dict(request.headers),
-                allow_redirects=False,
-                proxy=self._proxy,
-                ssl=self._tls,
-            ) as answer:
-                body = await _read(answer)
-                headers = {name.lower(): value for name, value in answer.headers.items()}
-                return Response(answer.status, headers, body)
+            if request.path == TIME_PATH:
+                return await self._ask_time(request)
+            return await self._exchange(self._open(), request, self._tls)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise UplinkError(f"no answer from the collector: {type(error).__name__}") from error
 
@@ -88,20 +80,53 @@ class HttpTransport:
             session, self._session = self._session, None
             await session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
-        import aiohttp
+    async def _exchange(
+        self, session: aiohttp.ClientSession, request: Request, tls: ssl.SSLContext | bool
+    ) -> Response:
+        async with session.request(
+            request.method,
+            self._address + request.path,
+            data=request.body or None,
+            headers=dict(request.headers),
+            allow_redirects=False,
+            proxy=self._proxy,
+            ssl=tls,
+        ) as answer:
+            body = await _read(answer)
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return Response(answer.status, headers, body)
 
+    async def _ask_time(self, request: Request) -> Response:
+        """
+        Ask for signed time on a connection of its own, where the dates of certificates are not held against the clock.
+
+        Chain and name are still verified, and the answer is signed by the time role: nothing else goes over it.
+        """
+        tls = _tls()
+        tls.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
+        session = self._new_session()
+        try:
+            return await self._exchange(session, request, tls)
+        finally:
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._tls = _tls()  # a new one each time: no TLS session is resumed across a close
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-                connector=aiohttp.TCPConnector(ssl=_pinned(self._pins) if self._pins else True, limit=2),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": USER_AGENT},
-                skip_auto_headers=("Accept", "Accept-Encoding"),
-                auto_decompress=False,
-            )
+            self._session = self._new_session()
         return self._session
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        import aiohttp
+
+        return aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+            connector=aiohttp.TCPConnector(ssl=_pinned(self._pins) if self._pins else True, limit=2),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": USER_AGENT},
+            skip_auto_headers=("Accept", "Accept-Encoding"),
+            auto_decompress=False,
+        )
 
 
 def _pinned(pins: frozenset[bytes]) -> aiohttp.Fingerprint:

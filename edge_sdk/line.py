@@ -9,24 +9,28 @@ hands. What the stages do is in the rooms this one sequences: binding, recording
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from edge_sdk import files
 from edge_sdk.binding import Binding
+from edge_sdk.bookkeeping import Bookkeeping
 from edge_sdk.clock import Now
 from edge_sdk.config import Limits
 from edge_sdk.consent_state import ConsentState
 from edge_sdk.core.batch import Reason
 from edge_sdk.core.consent import CollectGrant, SendGrant
-from edge_sdk.core.documents import RecipientKey
+from edge_sdk.core.documents import RecipientKey, WipeOrder
 from edge_sdk.core.receipt import Outcome
 from edge_sdk.core.units import DAY_MS
-from edge_sdk.errors import StorageError
+from edge_sdk.errors import ConsentRefused, EdgeError, LifecycleRefused, StorageError
 from edge_sdk.events import Event, tell
+from edge_sdk.ledger import Happened
 from edge_sdk.queueing import Parcel, Queueing
 from edge_sdk.recording import Recording
+from edge_sdk.requests import Wish, answer, take_request
 from edge_sdk.streams import Rooms, SealTimes, Stream
+from edge_sdk.telling import Telling
 
 TICK_MS = 1_000  # decisions are taken anew at least this often, so a change takes effect within a second
 NOW_EVERY_MS = 10_000  # alarms close batches no more often than this
@@ -50,12 +54,25 @@ class Line:
     """
 
     def __init__(
-        self, rooms: Rooms, *, consent: ConsentState, recording: Recording, binding: Binding, limits: Limits
+        self,
+        rooms: Rooms,
+        *,
+        consent: ConsentState,
+        recording: Recording,
+        binding: Binding,
+        telling: Telling,
+        books: Bookkeeping,
+        limits: Limits,
     ) -> None:
         self.rooms = rooms
         self.consent = consent
         self.recording = recording
         self.binding = binding
+        self.telling = telling
+        self.on_order: Callable[[WipeOrder], None] = _nobody_to_stop_the_line
+        self.on_wish_to_wipe: Callable[[], None] = _nobody_to_wipe
+        self._answering = False
+        self.books = books
         self.limits = limits
         self.queueing = Queueing(rooms, binding.streams, quota_bytes=limits.quota_bytes)
         self._allowed_bytes = limits.quota_bytes
@@ -81,6 +98,10 @@ class Line:
             StorageError: when a flush or close that was asked for fails; otherwise it is counted and tried again.
         """
         self.binding.decide(now)
+        self.books.note(self.binding.decisions, now)
+        if (order := self.consent.due_order(now)) is not None:
+            self._obey(order, now)
+        self._answer_request(now)
         if cut:
             self.binding.cut()
         held_rows = self._take(now)
@@ -100,6 +121,62 @@ class Line:
             self.recording.make_room(held_rows=self._held_rows())
         return TICK_MS
 
+    def withdraw(self, name: str, now: Now) -> None:
+        """
+        Withdraw a purpose on this device: deny its grants, destroy its keys and data, have the authority told.
+
+        After a power cut: nothing has changed, or the denial is stored and the next start destroys.
+
+        Raises:
+            ConsentRefused: there is nothing to withdraw.
+            StorageError: the denial holds, but may not survive a power cut.
+        """
+        purpose = self.binding.policy.purposes.get(name)
+        if purpose is None:
+            raise ConsentRefused(f"the policy has no purpose {name!r}", hint="'edge-sdk status' lists them")
+        self.consent.withdraw(purpose)
+        self.books.add(Happened.WITHDRAWN_HERE, now, purpose=name)
+        self.step(now, flush=True)
+
+    def _answer_request(self, now: Now) -> None:
+        """
+        Do what a command asks of this running gateway.
+        """
+        asked = None if self._answering else take_request(self.limits.folder)
+        if asked is None:
+            return
+        self._answering = True  # what is asked for steps the line itself
+        try:
+            match asked.wish:
+                case Wish.WITHDRAW:
+                    self.withdraw(asked.name, now)
+                case Wish.IMPORT:
+                    self.consent.accept_statement(asked.content, now)
+                case Wish.WIPE:
+                    self.on_wish_to_wipe()
+            answer(self.limits.folder, done=True, message="done")
+        except EdgeError as error:
+            answer(self.limits.folder, done=False, message=str(error))
+        finally:
+            self._answering = False
+
+    def _obey(self, order: WipeOrder, now: Now) -> None:
+        """
+        Erase some purposes at once; hand an order for the whole account to whoever can stop the line.
+        """
+        if not order.purposes:
+            self.on_order(order)
+            return
+        try:
+            self.consent.deny(order.purposes)
+            uses = {name: use for name, use in self.consent.held.uses.items() if name in order.purposes}
+            keys = self.binding.erase(order.purposes)
+            self.books.add(Happened.DESTROYED, now, counts=(keys,))
+            self.consent.carried_out(order, self.telling.receipt_for(order, keys, uses, now))
+        except StorageError:
+            self.recording.count("storage_errors")
+            tell(Event.STORAGE_ERROR)
+
     def permit(self, stream: Stream, now: Now) -> SendGrant | None:
         """
         Return the grant to send what *stream* has queued, None when it may not be sent now.
@@ -107,6 +184,13 @@ class Line:
         if stream.purpose is None:
             return None
         return self.consent.decide_digest(stream.purpose, stream.record.digest, now).send
+
+    def may_go_on(self, parcel: Parcel, now: Now) -> bool:
+        """
+        Tell whether a batch under way may still be sent: its stream is there and its purpose may send.
+        """
+        stream = self.binding.streams.get(parcel.held.stream)
+        return stream is not None and self.permit(stream, now) is not None
 
     def next_parcel(self, now: Now) -> Parcel | None:
         """
@@ -126,6 +210,8 @@ class Line:
         """
         self.recording.shut()
         self.step(now, flush=True)
+        self.books.close_day(now)
+        self.books.add(Happened.STOPPED, now)
         with self.rooms.outbox.transaction():
             self._store_counts(now)
             self.rooms.outbox.set_number("clean", 1)
@@ -228,7 +314,7 @@ class Line:
                 if grant is not None:
                     stream.prepare(self.rooms)
             with self.rooms.outbox.transaction():
-                self._seal_and_journal(now, plans, journal)
+                sealed = self._seal_and_journal(now, plans, journal)
         except BaseException:
             for plan in plans:
                 plan.stream.go_back()
@@ -241,18 +327,23 @@ class Line:
             plan.stream.keep()
             plan.stream.slot = self.binding.slot(now)
             self._now_at_ms = now.mono_ms + NOW_EVERY_MS
+        for purpose, size in sealed:
+            self.books.sealed(purpose, 1, size)
         self.rooms.page.destroy(gone)
 
-    def _seal_and_journal(self, now: Now, plans: list[_Plan], journal: list[_Entry]) -> None:
+    def _seal_and_journal(self, now: Now, plans: list[_Plan], journal: list[_Entry]) -> list[tuple[str, int]]:
         about = SealTimes(now.floor_ms, now.quality, self.limits.max_rows)
+        sealed: list[tuple[str, int]] = []
         for plan in plans:
-            plan.stream.seal(self.rooms, grant=plan.grant, recipient=plan.recipient, about=about)
+            held = plan.stream.seal(self.rooms, grant=plan.grant, recipient=plan.recipient, about=about)
+            sealed += [(plan.stream.record.purpose, one.size) for one in held]
             plan.stream.rejournal_windows(self.rooms)
         for stream, grant in journal:
             if grant is not None:
                 stream.journal(self.rooms, grant=grant)
             stream.store(self.rooms)
         self._store_counts(now)
+        return sealed
 
     def _store_counts(self, now: Now) -> None:
         """
@@ -278,6 +369,16 @@ class Line:
             if stream.record.ended:
                 self.queueing.let_go(stream)
         self.consent.keep_floor(now)
+
+
+def _nobody_to_stop_the_line(_: WipeOrder) -> None:
+    """
+    Leave an order where it is: it comes again, with every downlink.
+    """
+
+
+def _nobody_to_wipe() -> None:
+    raise LifecycleRefused("this gateway cannot wipe itself", hint="stop it and ask again")
 
 
 def _has_news(stream: Stream) -> bool:

@@ -16,23 +16,31 @@ from typing import Final
 
 from edge_sdk import files
 from edge_sdk.binding import Binding
-from edge_sdk.clock import Clock
+from edge_sdk.bookkeeping import Bookkeeping
+from edge_sdk.clock import Clock, Now
 from edge_sdk.config import Config
 from edge_sdk.consent_state import ConsentState
 from edge_sdk.core import claims
+from edge_sdk.core.documents import WipeOrder
 from edge_sdk.core.policy import Policy
+from edge_sdk.core.receipt import Firmware, WipeReceipt
 from edge_sdk.core.seal import x_wing_available
-from edge_sdk.errors import ConfigError
+from edge_sdk.errors import ConfigError, LifecycleRefused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.keypage import KeyPage
-from edge_sdk.keystore import FileKeyStore
+from edge_sdk.keystore import FileKeyStore, KeyStore
+from edge_sdk.lanes import retire
+from edge_sdk.ledger import Happened, Ledger
 from edge_sdk.line import Line
 from edge_sdk.outbox import Outbox
 from edge_sdk.policy_file import load_policy, policy_text
 from edge_sdk.recording import Recording
+from edge_sdk.release import __version__
 from edge_sdk.streams import Rooms
+from edge_sdk.telling import Telling
 from edge_sdk.uplink import Uplink
-from edge_sdk.vault import Vault, read_lane, write_lane
+from edge_sdk.vault import Lane, Vault, read_lane, write_lane
+from edge_sdk.wipe import STORES, Intent, begin, compose_draft, finish, pending_intent, reserve
 from edge_sdk.writer import Writer
 
 SUITES: Final = {"hpke-9-ke": claims.ALG_HPKE_X_WING, "hpke-4-ke": claims.ALG_HPKE_X25519}
@@ -48,7 +56,49 @@ class Site:
     clock: Clock
     line: Line
     uplink: Uplink
+    lane: Lane
+    key_store: KeyStore
     lock: files.FolderLock
+
+    def begin_wipe(self, now: Now, order: WipeOrder | None) -> None:
+        """
+        Put the intent of an erase on disk, on the writer's thread: from here on it cannot be cancelled.
+
+        After a power cut: nothing has changed, or the next start erases.
+        """
+        generation = self.line.rooms.vault.ring.generation
+        self.line.books.add(Happened.WIPE_BEGUN, now)
+        draft = compose_draft(
+            generation=generation.id,
+            nonce=None if order is None else order.nonce,
+            scope=(),
+            at_s=now.wall_s,
+            uses={name: (use.kids, use.streams) for name, use in self.line.consent.held.uses.items()},
+            ledger=self.line.books.ledger.head,
+            software=f"edge-sdk {__version__}",
+        )
+        begin(self.config.folder, self.lane, Intent(draft, generation.signing), draw=draw)
+
+    def finish_wipe(self) -> WipeReceipt:
+        """
+        Close every file and erase; the intent is on disk.
+
+        After a power cut: the next start goes on.
+        """
+        self.line.rooms.page.close()
+        self.line.rooms.outbox.close()
+        intent = pending_intent(self.config.folder, self.lane)
+        if intent is None:
+            raise StorageError("the intent of the wipe is not on disk", hint="the medium does not keep what is written")
+        try:
+            receipt = finish(
+                self.config.folder, self.lane, intent, key_store=self.key_store, stores=STORES, clear=no_firmware,
+                draw=draw,
+            )  # fmt: skip
+            retire(self.config.folder)
+            return receipt
+        finally:
+            self.lock.close()
 
     def close(self) -> None:
         """
@@ -73,7 +123,10 @@ def open_site(config: Config) -> tuple[Site, Writer]:
     with contextlib.ExitStack() as opened:
         lock = files.FolderLock(folder)
         opened.callback(lock.close)
-        vault = Vault.open(folder, FileKeyStore(folder), draw=draw)
+        key_store = FileKeyStore(folder)
+        finish_wipe(folder, key_store)
+        vault = Vault.open(folder, key_store, draw=draw)
+        reserve(folder)
         lane = read_lane(folder)
         consent = ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(folder, held))
         clock = Clock(max(consent.held.floor_ms, consent.signed_ms()))
@@ -89,11 +142,46 @@ def open_site(config: Config) -> tuple[Site, Writer]:
             policies, rooms, consent=consent, recording=recording, routing=lane.routing, limits=config.limits
         )
         binding.load(clock.now().mono_ms)
-        line = Line(rooms, consent=consent, recording=recording, binding=binding, limits=config.limits)
+        ledger = Ledger(folder, vault.ring.ledger, draw=draw, minimal=config.ledger == "minimal")
+        books = Bookkeeping(ledger, consent)
+        books.start(clock.now(), unclean=binding.was_unclean)
+        telling = Telling(vault, outbox, consent, ledger, method=key_store.method, draw=draw)
+        line = Line(
+            rooms, consent=consent, recording=recording, binding=binding, telling=telling, books=books,
+            limits=config.limits,
+        )  # fmt: skip
         line.step(clock.now())
-        uplink = Uplink(line, routing=lane.routing, clock=clock, chance=chance, first_ms=config.jitter_ms)
+        uplink = Uplink(
+            line, routing=lane.routing, clock=clock, chance=chance, draw=draw, first_ms=config.jitter_ms
+        )
         opened.pop_all()  # from here on the site closes them
-        return Site(config, clock, line, uplink, lock), writer
+        return Site(config, clock, line, uplink, lane, key_store, lock), writer
+
+
+def finish_wipe(folder: Path, key_store: KeyStore) -> None:
+    """
+    Finish an erase whose intent is on disk, before anything else of the folder is opened.
+
+    Raises:
+        LifecycleRefused: when there was one; the site is wiped now.
+        StorageError: when the folder holds no lane set although an erase had begun.
+    """
+    if not files.exists(folder / "lane.bin"):
+        return
+    lane = read_lane(folder)
+    intent = pending_intent(folder, lane)
+    if intent is not None and not lane.receipt:
+        finish(folder, lane, intent, key_store=key_store, stores=STORES, clear=no_firmware, draw=draw)
+    if lane.receipt:
+        retire(folder)
+        raise LifecycleRefused("this site was wiped", hint="enrol it anew with 'edge-sdk init'")
+
+
+def no_firmware() -> Firmware:
+    """
+    Say that no firmware was asked to clear its caches: none is attached.
+    """
+    return Firmware.NONE
 
 
 def draw(count: int) -> bytes:

@@ -36,6 +36,7 @@ CREATE TABLE sealed(
 CREATE TABLE aside(
     id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
     reason TEXT NOT NULL, bytes INTEGER NOT NULL, batch_id BLOB NOT NULL, body BLOB NOT NULL);
+CREATE TABLE control(id INTEGER PRIMARY KEY, message_id BLOB NOT NULL, body BLOB NOT NULL);
 CREATE TABLE site(key TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
 _ORDER: Final = "SELECT id, stream, first, last, told, kept_ms, bytes, batch_id FROM sealed ORDER BY id"
@@ -256,6 +257,25 @@ class Outbox:
         """
         self._db.execute("DELETE FROM aside WHERE id=?", (row,))
         self.aside_bytes = self._number(_ASIDE_BYTES)
+
+    def put_control(self, message_id: bytes, body: bytes) -> None:
+        """
+        Queue a sealed message to the authority.
+        """
+        self._db.execute("INSERT INTO control(message_id, body) VALUES(?, ?)", (message_id, body))
+
+    def first_control(self) -> tuple[int, bytes, bytes] | None:
+        """
+        Return (id, message id, body) of the oldest message to the authority.
+        """
+        rows = self._rows("SELECT id, message_id, body FROM control ORDER BY id LIMIT 1")
+        return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
+
+    def drop_control(self, row: int) -> None:
+        """
+        Forget a message to the authority: it was receipted.
+        """
+        self._db.execute("DELETE FROM control WHERE id=?", (row,))
 
     def number(self, key: str) -> int:
         """

@@ -199,6 +199,7 @@ class Queueing:
         with stream.or_as_before(), self._rooms.outbox.transaction():
             if held.last >= held.first:
                 stream.tell(Gap(held.first, held.last, None, reason))
+            stream.record.lost += held.last - held.first + 1
             if keep:
                 self._rooms.outbox.set_aside(held, reason.name.lower())
                 for row in [entry[0] for entry in self._rooms.outbox.aside()][:-MAX_ASIDE]:

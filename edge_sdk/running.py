@@ -16,12 +16,15 @@ from typing import TypeVar
 
 from edge_sdk.clock import Now, mono_ms
 from edge_sdk.config import Config
-from edge_sdk.errors import LifecycleRefused
+from edge_sdk.core.documents import WipeOrder
+from edge_sdk.core.receipt import WipeReceipt
+from edge_sdk.courier import drive
+from edge_sdk.errors import LifecycleRefused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.http_transport import HttpTransport
-from edge_sdk.opening import open_site
+from edge_sdk.lanes import deliver
+from edge_sdk.opening import chance, open_site
 from edge_sdk.transport import Transport
-from edge_sdk.uplink import drive
 
 T = TypeVar("T")
 
@@ -44,8 +47,10 @@ class Running:
         self._stopped: asyncio.Event | None = None
         self._stop_once = threading.Lock()
         self._is_ending = False
-        self._closed = False
+        self._closed = self._wiped = False
         self._pause = threading.Event()
+        self.site.line.on_order = self._obey
+        self.site.line.on_wish_to_wipe = lambda: self._obey(None)
         self._writer.start(self.site.line)
         tell(Event.STARTED)
 
@@ -56,6 +61,8 @@ class Running:
         Raises:
             LifecycleRefused: in such a process, or when the site is closed.
         """
+        if self._wiped:
+            raise LifecycleRefused("this site was wiped", hint="enrol it anew with 'edge-sdk init'")
         if self._closed or os.getpid() != self._process:
             raise LifecycleRefused(
                 "this gateway is closed, or was opened before a fork", hint="open one in this process"
@@ -94,7 +101,11 @@ class Running:
         if self._is_ending:  # stop() came before there was anything to stop
             self._stopped.set()
         try:
-            await drive(self.site.uplink, self._transport, on_writer=self._writer.call_async, stopped=self._stopped)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self.deliver_receipts())
+                await drive(
+                    self.site.uplink, self._transport, on_writer=self._writer.call_async, stopped=self._stopped
+                )
         except LifecycleRefused:
             if not self._is_ending:  # closed while a job was on its way to the writer: that is a stop as well
                 raise
@@ -137,6 +148,58 @@ class Running:
             finally:
                 self.site.close()
                 tell(Event.STOPPED)
+
+    def wipe(self, order: WipeOrder | None = None) -> WipeReceipt:
+        """
+        Erase the site: stop the line, destroy keys and files, keep a sealed receipt for the authority. Final.
+
+        After a power cut: nothing has changed, or the next start finishes the erase before anything else.
+
+        Raises:
+            StorageError: the intent could not be put on disk; nothing was erased.
+        """
+        with self._stop_once:
+            self.check_process()
+            self.site.line.recording.shut()
+            self._stop_sending()
+            self._closed = True
+            try:
+                self._writer.stop(lambda now: self.site.begin_wipe(now, order))
+            except StorageError:
+                self.site.close()
+                raise
+            self._wiped = True
+            return self.site.finish_wipe()
+
+    async def deliver_receipts(self) -> None:
+        """
+        Deliver the receipts of wiped generations of this folder.
+        """
+        config = self.site.config
+        await deliver(
+            config.folder,
+            transport_to=lambda address: HttpTransport(
+                address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
+            ),
+            chance=chance,
+            stopped=self._stopped or asyncio.Event(),
+        )
+
+    def _obey(self, order: WipeOrder | None) -> None:
+        """
+        Erase the site, on a signed order or on the wish of who may write its folder, on a thread of its own.
+        """
+        self.site.line.on_order = lambda _: None
+        threading.Thread(target=self._wipe_and_deliver, args=(order,), name="edge-sdk-wipe", daemon=True).start()
+
+    def _wipe_and_deliver(self, order: WipeOrder | None) -> None:
+        try:
+            self.wipe(order)
+        except (StorageError, LifecycleRefused):  # not begun: the order comes again at the next start
+            tell(Event.STORAGE_ERROR)
+            return
+        tell(Event.WIPED)
+        asyncio.run(self.deliver_receipts())
 
     def _stop_sending(self) -> None:
         self._is_ending = True

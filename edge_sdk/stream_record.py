@@ -36,6 +36,7 @@ class Record:
     gap_number: int = 0
     gaps: list[tuple[int, Gap]] = field(default_factory=list)
     ended: bool = False
+    lost: int = 0
 
 
 def open_record(entry: PurposeEntry, sealed: bytes) -> Record:
@@ -57,6 +58,7 @@ def open_record(entry: PurposeEntry, sealed: bytes) -> Record:
         gap_number=fields.take(6, "gap number", uint()),
         gaps=[(n, Gap(a, b, c, Reason(r))) for n, a, b, c, r in fields.take(7, "gaps", list_of(gap, 1024))],
         ended=fields.take(8, "ended", boolean),
+        lost=fields.take(10, "lost", uint()),
         digest=fields.take(9, "digest", octets(32)),
     )
 
@@ -77,6 +79,7 @@ def seal_record(entry: PurposeEntry, record: Record, draw: Draw) -> bytes:
         7: gaps,
         8: record.ended,
         9: record.digest,
+        10: record.lost,
     }
     return wrap(entry.key, draw(NONCE_BYTES), cbor.encode(value), entry.ref)
 

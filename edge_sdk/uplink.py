@@ -4,43 +4,44 @@ What to ask the collector next, and what its answers mean.
 Signs each request with the tag of the epoch at the moment it is made, asks for a fresh downlink before anything is
 sent, sends one batch at a time, and waits longer after each failure, a random part of it (full jitter), so that
 devices that come back together do not arrive together. No status code forgets a batch: only what is signed counts.
-Sends nothing itself; :func:`drive` hands requests to a transport.
+Sends nothing itself; ``courier`` hands its requests to a transport.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from edge_sdk.clock import Clock, Now
 from edge_sdk.consent_state import ConsentState
+from edge_sdk.core import claims
+from edge_sdk.core.batch import ClockQuality
 from edge_sdk.core.keys import RoutingSecret, authorization, epoch_of, route
+from edge_sdk.core.messages import accept_time, encode_time_request
 from edge_sdk.core.receipt import Kind, Outcome, judge
 from edge_sdk.core.retry import delay_s, retry_after_s
 from edge_sdk.errors import EdgeError, StorageError, UplinkError
 from edge_sdk.events import Event, tell
 from edge_sdk.queueing import Parcel
-from edge_sdk.transport import Request, Response, Transport
+from edge_sdk.telling import Message, Telling
+from edge_sdk.transport import Lane, Request, Response
 
 IDLE_MS = 1_000  # looks for something to send once a second, at most
 PATIENCE = 3  # batches answered badly in a row before the collector as a whole is given time
 _WHOLE_COLLECTOR: Final = (401, 408, 425, 429)  # these say nothing about one batch
-_BREAK_OFF_S: Final = 1.0  # for a transport to let go of a request that nobody waits for any more
 _CONTENT: Final = {"Content-Type": "application/cose"}
-
-T = TypeVar("T")
-
 
 class Errand(Enum):
     """
     What a request is for.
     """
 
+    TIME = "time"
+    ROOT = "root"
+    CONTROL = "control"
     DOWNLINK = "downlink"
     RECIPIENTS = "recipients"
     BATCH = "batch"
@@ -49,13 +50,15 @@ class Errand(Enum):
 @dataclass(frozen=True, slots=True)
 class Trip:
     """
-    One request under way; ``parcel`` is the batch it carries.
+    One request under way, with the batch or message it carries, or the nonce an answer must repeat.
     """
 
     errand: Errand
     request: Request
     epoch: int
     parcel: Parcel | None = None
+    message: Message | None = None
+    nonce: bytes = b""
 
 
 class Desk(Protocol):
@@ -64,6 +67,12 @@ class Desk(Protocol):
     """
 
     consent: ConsentState
+    telling: Telling
+
+    def may_go_on(self, parcel: Parcel, now: Now) -> bool:
+        """
+        Tell whether a batch under way may still be sent.
+        """
 
     def next_parcel(self, now: Now) -> Parcel | None:
         """
@@ -85,11 +94,19 @@ class Uplink:
         routing: gives the tags.
         clock: lifted when a newer signed time is accepted.
         chance: draws from [0, 1) for jitter.
+        draw: returns random bytes, for nonces.
         first_ms: the longest wait before the first request after a start.
     """
 
     def __init__(
-        self, desk: Desk, *, routing: RoutingSecret, clock: Clock, chance: Callable[[], float], first_ms: int
+        self,
+        desk: Desk,
+        *,
+        routing: RoutingSecret,
+        clock: Clock,
+        chance: Callable[[], float],
+        draw: Callable[[int], bytes],
+        first_ms: int,
     ) -> None:
         self._desk = desk
         self._routing = routing
@@ -98,6 +115,9 @@ class Uplink:
         self._failures = 0
         self._bad_answers = 0
         self._not_before_ms = clock.now().mono_ms + int(chance() * first_ms)
+        self._draw = draw
+        self._asks_time = self._asks_root = False
+        self._root_asked = -1
         self.last_acked_ms: int | None = None
         self.last_error = ""
 
@@ -120,6 +140,12 @@ class Uplink:
             self._tell_trouble(error)
             return IDLE_MS
 
+    def may_go_on(self, trip: Trip, now: Now) -> bool:
+        """
+        Tell whether a request under way may still be finished.
+        """
+        return trip.parcel is None or self._desk.may_go_on(trip.parcel, now)
+
     def settle(self, trip: Trip, response: Response | None, now: Now) -> None:
         """
         Do what the answer, or its absence, means.
@@ -132,6 +158,13 @@ class Uplink:
 
     def _next_trip(self, now: Now) -> Trip | int:
         consent = self._desk.consent
+        if self._asks_time or now.quality is ClockQuality.FLOOR:
+            return self._time_trip(now)
+        self._desk.telling.seal_waiting(now)
+        if (message := self._desk.telling.next_message()) is not None:
+            return self._trip(Errand.CONTROL, "POST", "/v1/control", now, body=message.body, message=message)
+        if self._asks_root:
+            return self._trip(Errand.ROOT, "GET", f"/v1/root/{consent.root.version + 1}", now)
         if consent.wants_downlink(now):
             return self._trip(Errand.DOWNLINK, "GET", "/v1/downlink", now)
         if consent.wants_recipients(now):
@@ -139,28 +172,95 @@ class Uplink:
         parcel = self._desk.next_parcel(now)
         if parcel is None:
             return IDLE_MS
-        return self._trip(Errand.BATCH, "POST", "/v1/batches", now, parcel)
+        return self._trip(Errand.BATCH, "POST", "/v1/batches", now, body=parcel.body, parcel=parcel)
 
     def _settle(self, trip: Trip, response: Response | None, now: Now) -> None:
-        if response is None or response.status >= 500 or response.status in _WHOLE_COLLECTOR:
-            why = f"the collector answered {response.status}" if response else "the collector could not be reached"
-            self._fail(now, response, why)
-            tell(Event.UNREACHED, status=response.status if response else 0)
-            if trip.parcel is not None:  # it may be this batch that fells the collector: the next try takes another
-                self._desk.settle(trip.parcel, Outcome(Kind.LATER, None, why), now, self._chance())
+        if trip.errand is Errand.TIME:
+            self._settle_time(trip, response, now)
+        elif response is None or response.status >= 500 or response.status in _WHOLE_COLLECTOR:
+            self._settle_unreached(trip, response, now)
         elif trip.parcel is not None:
             self._settle_batch(trip.parcel, response, now)
+        elif trip.message is not None:
+            self._settle_message(trip.message, response, now)
+        elif trip.errand is Errand.ROOT:
+            self._settle_root(response, now)
         else:
             self._settle_document(trip, response, now)
 
-    def _trip(self, errand: Errand, method: str, path: str, now: Now, parcel: Parcel | None = None) -> Trip:
-        body = b"" if parcel is None else parcel.body
+    def _settle_unreached(self, trip: Trip, response: Response | None, now: Now) -> None:
+        why = f"the collector answered {response.status}" if response else "the collector could not be reached"
+        self._fail(now, response, why)
+        tell(Event.UNREACHED, status=response.status if response else 0)
+        if response is not None and response.status == 401:
+            self._asks_time = True  # a tag of another day is not known: perhaps it is this clock that is wrong
+        if trip.parcel is not None:  # it may be this batch that fells the collector: the next try takes another
+            self._desk.settle(trip.parcel, Outcome(Kind.LATER, None, why), now, self._chance())
+
+    def _trip(
+        self,
+        errand: Errand,
+        method: str,
+        path: str,
+        now: Now,
+        *,
+        body: bytes = b"",
+        parcel: Parcel | None = None,
+        message: Message | None = None,
+    ) -> Trip:
         epoch = epoch_of(now.wall_s)
         headers = {"Authorization": authorization(route(self._routing, epoch), method, path, body)}
         if body:
             headers |= _CONTENT
-        request = Request(method, path, headers, body, parcel.lane) if parcel else Request(method, path, headers)
-        return Trip(errand, request, epoch, parcel)
+        lane = parcel.lane if parcel is not None else Lane.NORMAL
+        return Trip(errand, Request(method, path, headers, body, lane), epoch, parcel, message)
+
+    def _time_trip(self, now: Now) -> Trip:
+        """
+        Return a request for signed time: no tag, since a tag needs the day.
+        """
+        nonce = self._draw(claims.ID_BYTES)
+        request = Request("POST", "/v1/time", _CONTENT, encode_time_request(nonce))
+        return Trip(Errand.TIME, request, epoch_of(now.wall_s), nonce=nonce)
+
+    def _settle_time(self, trip: Trip, response: Response | None, now: Now) -> None:
+        self._asks_time = False
+        try:
+            if response is None or response.status != 200:
+                raise UplinkError("the collector did not say what time it is")
+            at_s = accept_time(response.body, root=self._desk.consent.root, nonce=trip.nonce)
+        except EdgeError as error:
+            tell(Event.DOCUMENT_REFUSED, status=response.status if response else 0)
+            self._fail(now, response, str(error))
+            return
+        self._clock.hear(at_s * 1000)
+        self._failures = 0
+
+    def _settle_message(self, message: Message, response: Response, now: Now) -> None:
+        body_sha256 = hashlib.sha256(message.body).digest()
+        root, message_id = self._desk.consent.root, message.message_id
+        outcome = judge(response.status, response.body, root=root, batch_id=message_id, body_sha256=body_sha256)
+        if outcome.kind is Kind.LATER:
+            self._fail(now, response, outcome.why)
+            return
+        self._desk.telling.done(message)
+        self._failures = 0
+
+    def _settle_root(self, response: Response, now: Now) -> None:
+        """
+        Take the next root, one step at a time; that there is none is an answer as well.
+        """
+        self._asks_root = False
+        if response.status == 404:
+            return
+        try:
+            if response.status != 200:
+                raise UplinkError(f"the collector answered {response.status} to a request for the next root")
+            self._desk.consent.accept_root(response.body)
+            self._asks_root = True  # there may be another one behind it
+        except EdgeError as error:
+            tell(Event.DOCUMENT_REFUSED, status=response.status)
+            self._fail(now, response, str(error))
 
     def _settle_batch(self, parcel: Parcel, response: Response, now: Now) -> None:
         outcome = judge(
@@ -195,14 +295,20 @@ class Uplink:
                 raise UplinkError(f"the collector answered {response.status} to a request for the {trip.errand.value}")
             if trip.errand is Errand.DOWNLINK:
                 self._clock.raise_floor(consent.accept_downlink(response.body, now, epochs=(trip.epoch,)))
+                self._ask_root_daily(trip.epoch)
             else:
                 consent.accept_recipients(response.body, now)
         except EdgeError as error:
             tell(Event.DOCUMENT_REFUSED, status=response.status)
+            self._asks_root = response.status == 200  # signed by keys this root does not know: there may be a newer one
             self._fail(now, response, str(error))
             return
         self._failures = 0
         self.last_error = ""
+
+    def _ask_root_daily(self, epoch: int) -> None:
+        if epoch != self._root_asked:
+            self._root_asked, self._asks_root = epoch, True
 
     def _tell_trouble(self, error: StorageError) -> None:
         self.last_error = str(error)
@@ -215,69 +321,3 @@ class Uplink:
         if response is not None:
             wait_s = max(wait_s, retry_after_s(response.headers.get("retry-after", ""), now.wall_s) or 0)
         self._not_before_ms = now.mono_ms + int(wait_s * 1000)
-
-
-class OnWriter(Protocol):
-    """
-    Runs a function of now on the writer's thread.
-    """
-
-    def __call__(self, job: Callable[[Now], T], /) -> Awaitable[T]:
-        """
-        Return what *job* returned.
-        """
-
-
-async def drive(
-    uplink: Uplink,
-    transport: Transport,
-    *,
-    on_writer: OnWriter,
-    stopped: asyncio.Event,
-) -> None:
-    """
-    Run requests one at a time until *stopped*.
-
-    Args:
-        on_writer: runs a function of now on the writer's thread and returns its result.
-
-    Connections are closed at each change of epoch, so that none carries two tags.
-    """
-    epoch: int | None = None
-    while not stopped.is_set():
-        trip = await on_writer(uplink.next_trip)
-        if not isinstance(trip, Trip):
-            await _pause(trip, stopped)
-            continue
-        if epoch is not None and trip.epoch != epoch:
-            await transport.close()
-        epoch = trip.epoch
-        response = await _send(transport, trip.request, stopped)
-        if response is not None or not stopped.is_set():
-            await on_writer(_settler(uplink, trip, response))
-    await transport.close()
-
-
-async def _send(transport: Transport, request: Request, stopped: asyncio.Event) -> Response | None:
-    """
-    Return the answer to *request*, None where there was none before *stopped*: a slow collector holds up no stop.
-    """
-    sending, stopping = asyncio.ensure_future(transport.send(request)), asyncio.ensure_future(stopped.wait())
-    try:
-        await asyncio.wait({sending, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return sending.result() if sending.done() else None
-    except (UplinkError, OSError):
-        return None
-    finally:
-        sending.cancel()
-        stopping.cancel()
-        await asyncio.wait({sending, stopping}, timeout=_BREAK_OFF_S)
-
-
-def _settler(uplink: Uplink, trip: Trip, response: Response | None) -> Callable[[Now], None]:
-    return lambda now: uplink.settle(trip, response, now)
-
-
-async def _pause(wait_ms: int, stopped: asyncio.Event) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stopped.wait(), wait_ms / 1000)

@@ -297,11 +297,11 @@ def write_lane(folder: Path, lane: Lane) -> None:
     files.write(folder / "lane.bin", cbor.encode(content))
 
 
-def read_lane(folder: Path) -> Lane:
+def read_lane(folder: Path, name: str = "lane.bin") -> Lane:
     """
-    Return the lane set.
+    Return the lane set of the generation in force, or the one kept under another name.
     """
-    stored = files.read(folder / "lane.bin", _STATE_LIMIT)
+    stored = files.read(folder / name, _STATE_LIMIT)
     try:
         fields = Fields(cbor.decode(stored, _STATE_LIMIT, "lane set"), "lane set")
         check_format("lane.bin", fields.take(0, "format", uint()), FORMAT)

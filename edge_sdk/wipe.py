@@ -43,6 +43,15 @@ _MAGIC: Final = b"EWI1"
 _HEAD_BYTES: Final = len(_MAGIC) + 4 + 16
 _AAD: Final = b"edge-sdk/wipe/1"
 
+STORES: Final = (
+    ("keys", ("vault.bin", "page.bin")),
+    ("queue", ("outbox.db", "outbox.db-wal", "outbox.db-shm", "outbox.db-journal")),
+    ("statement", ("state.bin",)),
+    ("ledger", ("ledger.bin", "ledger.old")),
+    ("requests", ("request", "answer")),
+)
+"""What each room has in the state folder; a test holds it against what a run leaves there."""
+
 Clearing = Callable[[], Firmware]
 
 
@@ -54,17 +63,6 @@ class Intent:
 
     draft: WipeReceipt
     signing: GenerationSigningSeed
-
-
-@dataclass(frozen=True, slots=True)
-class Store:
-    """
-    One store of the folder: its files, and how many things lay in it.
-    """
-
-    name: str
-    files: tuple[str, ...]
-    items: int = 0
 
 
 def reserve(folder: Path) -> None:
@@ -119,7 +117,7 @@ def finish(
     intent: Intent,
     *,
     key_store: KeyStore,
-    stores: Sequence[Store],
+    stores: Sequence[tuple[str, tuple[str, ...]]],
     clear: Clearing,
     draw: Draw,
 ) -> WipeReceipt:
@@ -128,7 +126,7 @@ def finish(
 
     Args:
         key_store: destroyed first; nothing that is left opens afterwards.
-        stores: what each room has in the folder.
+        stores: name and files of what each room has in the folder.
         clear: tells the firmware to clear its caches and returns what it said.
 
     Returns:
@@ -136,7 +134,7 @@ def finish(
 
     After a power cut: called again at the next start, it goes on; stores erased before count as absent or erased.
     """
-    erased = [_erase_keys(key_store), *(_erase(folder, store) for store in stores)]
+    erased = [_erase_keys(key_store), *(_erase(folder, name, stems) for name, stems in stores)]
     draft = intent.draft
     receipt = WipeReceipt(
         generation=draft.generation,
@@ -212,11 +210,11 @@ def _erase_keys(key_store: KeyStore) -> StoreErased:
     return StoreErased("root key", Method(key_store.method) if gone else Method.FAILED, verified=gone, items=1)
 
 
-def _erase(folder: Path, store: Store) -> StoreErased:
+def _erase(folder: Path, store: str, stems: Sequence[str]) -> StoreErased:
     """
     Overwrite and remove the files of one store, with what a replacement may have left beside them.
     """
-    names = [name for stem in store.files for name in (stem, stem + files.TEMPORARY)]
+    names = [name for stem in stems for name in (stem, stem + files.TEMPORARY)]
     there = [name for name in names if files.exists(folder / name)]
     failed = False
     for name in there:
@@ -226,5 +224,5 @@ def _erase(folder: Path, store: Store) -> StoreErased:
             failed = True
     gone = not any(files.exists(folder / name) for name in names)
     if failed or not gone:
-        return StoreErased(store.name, Method.FAILED, verified=False, items=store.items)
-    return StoreErased(store.name, Method.CLEAR if there else Method.ABSENT, verified=True, items=store.items)
+        return StoreErased(store, Method.FAILED, verified=False, items=len(there))
+    return StoreErased(store, Method.CLEAR if there else Method.ABSENT, verified=True, items=len(there))

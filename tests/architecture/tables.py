@@ -13,18 +13,18 @@ ROOT: Final = "edge_sdk"
 
 MAX_FILE_LINES: Final = 400
 MAX_BODY_LINES: Final = 40
-MAX_GATEWAY_LINES: Final = 100  # the public object: the whole line on one screen
+MAX_GATEWAY_LINES: Final = 110  # the public object: the whole line on one screen
 
 # --- who may import whom. A room is the first name below the package; `core`, `collector`, `cli` hold more.
 GROUND: Final = frozenset({"core", "errors"})
-FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore"}
+FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore", "release"}
 SIBLINGS: Final = frozenset(
-    {"recording", "vault", "keypage", "outbox", "ledger", "config", "policy_file", "sources", "profiles"}
+    {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file", "sources", "profiles"}
 )
 # What needs several of them: a stream with its rows and keys, what was accepted, requests to a configured address.
 MIDDLE: Final = frozenset({"stream_record", "streams", "consent_record", "consent_state", "http_transport", "wipe"})
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
-UPPER: Final = frozenset({"queueing", "binding", "uplink"})
+UPPER: Final = frozenset({"queueing", "binding", "telling", "bookkeeping", "uplink", "courier", "lanes"})
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"line", "writer", "opening"}
 PUBLIC: Final = BUILT | {"status", "enrol", "beside", "running", "gateway"}
@@ -35,6 +35,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "clock": GROUND,
     "events": GROUND,
     "transport": GROUND,
+    "release": frozenset(),
     "keystore": GROUND | {"files"},
     **dict.fromkeys(SIBLINGS, FLOOR),
     **dict.fromkeys(MIDDLE, FLOOR | SIBLINGS),
@@ -42,7 +43,11 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "consent_state": FLOOR | SIBLINGS | {"consent_record"},
     "queueing": FLOOR | SIBLINGS | {"streams"},
     "binding": FLOOR | SIBLINGS | {"stream_record", "streams", "consent_state"},
-    "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing"},
+    "telling": FLOOR | SIBLINGS | {"consent_record", "consent_state"},
+    "bookkeeping": FLOOR | SIBLINGS | {"consent_state"},
+    "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing", "telling"},
+    "courier": FLOOR | {"uplink"},
+    "lanes": FLOOR | SIBLINGS,
     "line": SHELL,
     "writer": SHELL | {"line"},
     "opening": SHELL | {"line", "writer"},
@@ -102,7 +107,10 @@ TIME_ROOMS: Final = frozenset({"clock"})
 # Entropy is drawn where objects are built and handed in from there. (HPKE draws its own inside cryptography.)
 ENTROPY_ROOMS: Final = frozenset({"opening", "cli", "collector"})
 ASYNC_ROOMS: Final = frozenset(
-    {"transport", "http_transport", "uplink", "enrol", "running", "gateway", "agent", "sources", "cli", "collector"}
+    {
+        *("transport", "http_transport", "uplink", "courier", "lanes", "enrol"),
+        *("running", "gateway", "agent", "sources", "cli", "collector"),
+    }
 )
 PRINT_ROOMS: Final = frozenset({"cli"})
 EXEC_ROOMS: Final = frozenset({"core.compile"})

@@ -1,0 +1,188 @@
+"""
+``edge-sdk consent``, ``wipe`` and ``ledger``: what the people of the house may do, with or without a network.
+
+With no gateway running the command opens the site itself; beside a running one it leaves a request in the state folder
+and waits for the answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from edge_sdk import files, requests
+from edge_sdk.clock import Now, mono_ms
+from edge_sdk.config import Config
+from edge_sdk.core.keys import LedgerKey
+from edge_sdk.errors import FolderInUse, Refused, StorageError
+from edge_sdk.http_transport import HttpTransport
+from edge_sdk.keystore import FileKeyStore
+from edge_sdk.lanes import deliver, waiting
+from edge_sdk.ledger import check_head, read_ledger
+from edge_sdk.opening import Site, chance, draw, open_site
+from edge_sdk.requests import Asked, Wish
+from edge_sdk.running import Running
+from edge_sdk.vault import Vault
+from edge_sdk.wipe import is_complete
+
+_ANSWER_MS: Final = 10_000
+_LOOK_S: Final = 0.1
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """
+    Add the commands.
+    """
+    consent = commands.add_parser("consent", help="withdraw a purpose, or bring a statement by file")
+    verbs = consent.add_subparsers(metavar="VERB", required=True)
+    withdraw = _with_config(verbs.add_parser("withdraw", help="stop a purpose and destroy what waits for it"))
+    withdraw.add_argument("purpose")
+    withdraw.set_defaults(func=_withdraw)
+    bring = _with_config(verbs.add_parser("import", help="accept a signed statement from a file"))
+    bring.add_argument("file", metavar="FILE")
+    bring.set_defaults(func=_import)
+
+    wipe = _with_config(commands.add_parser("wipe", help="erase the site for good and keep a receipt"))
+    wipe.add_argument("--confirm", metavar="NAME", required=True, help="the site's name, as site.toml has it")
+    wipe.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="longest wait for the collector")
+    wipe.set_defaults(func=_wipe)
+
+    ledger = commands.add_parser("ledger", help="what happened on this device")
+    books = ledger.add_subparsers(metavar="VERB", required=True)
+    _with_config(books.add_parser("show", help="print every entry")).set_defaults(func=_show)
+    verify = _with_config(books.add_parser("verify", help="check that nothing was changed, removed or cut off"))
+    verify.add_argument("--head", metavar="LENGTH:HEX", help="what the authority was told, from 'collector devices'")
+    verify.set_defaults(func=_verify)
+    _with_config(books.add_parser("export", help="print every entry as JSON Lines")).set_defaults(func=_export)
+
+
+def _with_config(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("--config", default="site.toml", help="the site (default: site.toml)")
+    return parser
+
+
+def _withdraw(arguments: argparse.Namespace) -> int:
+    config = Config.read(arguments.config)
+    asked = Asked(Wish.WITHDRAW, arguments.purpose)
+    _do(config, asked, lambda site, now: site.line.withdraw(arguments.purpose, now))
+    print(f"{arguments.purpose}: withdrawn; its keys and everything that waited for it are destroyed")
+    return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    config = Config.read(arguments.config)
+    bundle = files.read(Path(arguments.file), 1 << 16)
+    asked = Asked(Wish.IMPORT, content=bundle)
+    _do(config, asked, lambda site, now: site.line.consent.accept_statement(bundle, now))
+    print("statement accepted")
+    return 0
+
+
+def _do(config: Config, asked: Asked, job: Callable[[Site, Now], None]) -> None:
+    """
+    Do *job* on the site, or have the gateway that runs on it do what is *asked*.
+    """
+    try:
+        site, _ = open_site(config)
+    except FolderInUse:
+        _ask(config.folder, asked)
+        return
+    try:
+        job(site, site.clock.now())
+    finally:  # refused or not, it was a start and a stop like any other
+        site.line.finish(site.clock.now())
+        site.close()
+
+
+def _ask(folder: Path, asked: Asked) -> None:
+    requests.ask(folder, asked)
+    ends_ms = mono_ms() + _ANSWER_MS
+    while mono_ms() < ends_ms:
+        if (answered := requests.take_answer(folder)) is not None:
+            if not answered[0]:
+                raise Refused(answered[1])
+            return
+        threading.Event().wait(_LOOK_S)
+    requests.withdraw_request(folder)
+    raise StorageError("the running gateway did not answer", hint="stop it and ask again")
+
+
+def _wipe(arguments: argparse.Namespace) -> int:
+    config = Config.read(arguments.config)
+    if arguments.confirm != config.name:
+        raise Refused("that is not this site's name; nothing was erased", hint="--confirm takes the name in site.toml")
+    incomplete = False
+    if not waiting(config.folder) or files.exists(config.folder / "vault.bin"):
+        try:
+            receipt = Running(config, None).wipe()
+        except FolderInUse:
+            _ask(config.folder, Asked(Wish.WIPE))
+            print("the running gateway erases the site and delivers the receipt")
+            return 0
+        for store in receipt.stores:
+            print(f"{store.name}: {store.method}{'' if store.verified else ', NOT VERIFIED'}, {store.items} items")
+        incomplete = not is_complete(receipt)
+        if incomplete:
+            print("not everything could be erased: destroy the medium", file=sys.stderr)
+    left = asyncio.run(_deliver(config, arguments.timeout))
+    print(f"{left} receipts wait for the collector; run this again" if left else "the receipt is with the collector")
+    return 5 if incomplete else 6 if left else 0
+
+
+async def _deliver(config: Config, timeout_s: float) -> int:
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().call_later(timeout_s, stopped.set)
+    await deliver(
+        config.folder,
+        transport_to=lambda address: HttpTransport(
+            address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
+        ),
+        chance=chance,
+        stopped=stopped,
+    )
+    return len(waiting(config.folder))
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    folder, key = _ledger(arguments)
+    for entry in read_ledger(folder, key):
+        when = datetime.fromtimestamp(entry.at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if entry.at_s else "-"
+        what = entry.happened.name.lower().replace("_", " ")
+        counts = " ".join(map(str, entry.counts))
+        print(f"{entry.number:6}  {when:20}  {what:20}  {entry.purpose or '':20}  {counts}".rstrip())
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    folder, key = _ledger(arguments)
+    count = sum(1 for _ in read_ledger(folder, key))
+    if arguments.head:
+        try:
+            length, head = arguments.head.split(":")
+            told = bytes.fromhex(head), int(length)
+        except ValueError:
+            raise Refused("--head is not LENGTH:HEX", hint="copy it from 'edge-sdk collector devices'") from None
+        check_head(folder, key, told)
+    print(f"{count} entries, each bound to the one before" + ("; nothing is cut off" if arguments.head else ""))
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    folder, key = _ledger(arguments)
+    for entry in read_ledger(folder, key):
+        told = {"number": entry.number, "at_s": entry.at_s, "event": entry.happened.name.lower()}
+        print(json.dumps({**told, "purpose": entry.purpose, "counts": list(entry.counts)}))
+    return 0
+
+
+def _ledger(arguments: argparse.Namespace) -> tuple[Path, LedgerKey]:
+    config = Config.read(arguments.config)
+    vault = Vault.open(config.folder, FileKeyStore(config.folder), draw=draw, finish=False)
+    return config.folder, vault.ring.ledger

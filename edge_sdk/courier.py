@@ -1,0 +1,104 @@
+"""
+Carries the uplink's requests over a transport, one at a time, in an event loop.
+
+Knows no protocol: what to ask and what an answer means is the uplink's, which runs on the writer's thread. Connections
+are closed at each change of epoch, so that none carries two tags.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
+
+from edge_sdk.clock import Now
+from edge_sdk.errors import UplinkError
+from edge_sdk.transport import Response, Transport
+from edge_sdk.uplink import Trip, Uplink
+
+_ASK_AGAIN_S: Final = 0.25  # how often a batch under way is asked about
+_BREAK_OFF_S: Final = 1.0  # for a transport to let go of a request that nobody waits for any more
+
+T = TypeVar("T")
+
+
+class OnWriter(Protocol):
+    """
+    Runs a function of now on the writer's thread.
+    """
+
+    def __call__(self, job: Callable[[Now], T], /) -> Awaitable[T]:
+        """
+        Return what *job* returned.
+        """
+
+
+async def drive(
+    uplink: Uplink,
+    transport: Transport,
+    *,
+    on_writer: OnWriter,
+    stopped: asyncio.Event,
+) -> None:
+    """
+    Run requests one at a time until *stopped*.
+
+    Args:
+        on_writer: runs a function of now on the writer's thread and returns its result.
+
+    Connections are closed at each change of epoch, so that none carries two tags.
+    """
+    epoch: int | None = None
+    while not stopped.is_set():
+        trip = await on_writer(uplink.next_trip)
+        if not isinstance(trip, Trip):
+            await _pause(trip, stopped)
+            continue
+        if epoch is not None and trip.epoch != epoch:
+            await transport.close()
+        epoch = trip.epoch
+        response = await _send(transport, trip, stopped, _asker(on_writer, uplink, trip))
+        if response is not None or not stopped.is_set():
+            await on_writer(_settler(uplink, trip, response))
+    await transport.close()
+
+
+async def _send(
+    transport: Transport, trip: Trip, stopped: asyncio.Event, may_go_on: Callable[[], Awaitable[bool]]
+) -> Response | None:
+    """
+    Return the answer to *trip*, None where there was none before *stopped*: a slow collector holds up no stop.
+
+    While a batch is under way its permission is asked for again and again; a withdrawal breaks it off, connection and
+    all. What has left the socket by then may arrive.
+    """
+    sending = asyncio.ensure_future(transport.send(trip.request))
+    stopping = asyncio.ensure_future(stopped.wait())
+    try:
+        while not sending.done() and not stopping.done():
+            await asyncio.wait({sending, stopping}, timeout=_ASK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done() and trip.parcel is not None and not await may_go_on():
+                return None
+        return sending.result() if sending.done() else None
+    except (UplinkError, OSError):
+        return None
+    finally:
+        if not sending.done():
+            sending.cancel()
+            await transport.close()
+        stopping.cancel()
+        await asyncio.wait({sending, stopping}, timeout=_BREAK_OFF_S)
+
+
+def _asker(on_writer: OnWriter, uplink: Uplink, trip: Trip) -> Callable[[], Awaitable[bool]]:
+    return lambda: on_writer(lambda now: uplink.may_go_on(trip, now))
+
+
+def _settler(uplink: Uplink, trip: Trip, response: Response | None) -> Callable[[Now], None]:
+    return lambda now: uplink.settle(trip, response, now)
+
+
+async def _pause(wait_ms: int, stopped: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stopped.wait(), wait_ms / 1000)

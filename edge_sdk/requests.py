@@ -1,0 +1,100 @@
+"""
+How a command reaches a running gateway: one small file in the state folder, and one with the answer.
+
+A command that finds the folder in use leaves a request there; the gateway, which looks once a second, does what it
+says on the writer's thread and answers. Who may write the folder may ask: it is 0700. A request says what to do, never
+what was measured.
+
+Files: request, answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from edge_sdk import files
+from edge_sdk.core import cbor
+from edge_sdk.core.shape import array, boolean, octets, text
+from edge_sdk.errors import Malformed
+
+_LIMIT: Final = 1 << 16
+
+
+class Wish(StrEnum):
+    """
+    What can be asked for.
+    """
+
+    WITHDRAW = "withdraw"
+    IMPORT = "import"
+    WIPE = "wipe"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    One request: ``name`` is the purpose or site meant, ``content`` a document.
+    """
+
+    wish: Wish
+    name: str = "-"
+    content: bytes = b""
+
+
+def ask(folder: Path, asked: Asked) -> None:
+    """
+    Leave a request for the gateway that runs on *folder*.
+
+    After a power cut: the request is there or not.
+    """
+    files.remove(folder / "answer")
+    files.write(folder / "request", cbor.encode([str(asked.wish), asked.name, asked.content]))
+
+
+def take_request(folder: Path) -> Asked | None:
+    """
+    Return the request that waits, None when there is none or it is not one.
+    """
+    path = folder / "request"
+    if not files.exists(path):
+        return None
+    try:
+        wish, name, content = array(text(16), text(64), octets(None, _LIMIT))(
+            cbor.decode(files.read(path, _LIMIT), _LIMIT, "request"), "request"
+        )
+        return Asked(Wish(wish), name, content)
+    except (Malformed, ValueError):
+        files.remove(path)
+        return None
+
+
+def answer(folder: Path, *, done: bool, message: str) -> None:
+    """
+    Say how a request ended and take it away.
+
+    After a power cut: answered, or asked still, and done again; each wish is harmless to repeat.
+    """
+    files.write(folder / "answer", cbor.encode([done, message[:500] or "done"]))
+    files.remove(folder / "request")
+
+
+def take_answer(folder: Path) -> tuple[bool, str] | None:
+    """
+    Return whether a request was done and what was said, None while there is no answer.
+    """
+    path = folder / "answer"
+    if files.exists(folder / "request") or not files.exists(path):
+        return None
+    done, message = array(boolean, text(600))(cbor.decode(files.read(path, _LIMIT), _LIMIT, "answer"), "answer")
+    files.remove(path)
+    return done, message
+
+
+def withdraw_request(folder: Path) -> None:
+    """
+    Take back a request that nobody answers.
+    """
+    files.remove(folder / "request")
