@@ -213,6 +213,7 @@ class Listener:
         self._close(generation, receipt, now_s)
 
     def _close(self, generation: bytes, receipt: WipeReceipt, now_s: int) -> None:
+        self._registry.mark_stale(generation)  # so that the order leaves its downlink
         if receipt.scope:
             close_purposes(self._registry, generation, receipt.scope, status=None, now_s=now_s)
         else:

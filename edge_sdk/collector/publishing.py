@@ -236,9 +236,9 @@ class Publisher:
 
 
 def _is_due(device: Device, now_s: int) -> bool:
-    if device.erased_s is not None:
-        return device.statement is None
-    return device.issued_s is None or now_s >= device.issued_s + RENEW_S
+    if device.issued_s is None:
+        return True
+    return device.erased_s is None and now_s >= device.issued_s + RENEW_S  # who has erased everything needs no more
 
 
 def _next_version(standing: Recipients, now_s: int) -> Recipients:
