@@ -170,7 +170,7 @@ def honest_but(change: Callable[[Response], Response]) -> Misdeed:
 
 
 def _head(stream: BufferedReader) -> bytes | None:
-    lines = []
+    lines: list[bytes] = []
     while line := stream.readline():
         if line == b"\r\n":
             return b"".join(lines).removesuffix(b"\r\n")
