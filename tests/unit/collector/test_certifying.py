@@ -10,6 +10,7 @@ import pytest
 
 from edge_sdk.collector.keyring import read_recipients
 from edge_sdk.collector.operating import KeyOffer, add_recipient, recipients, retire_recipient
+from edge_sdk.collector.publishing import Publisher
 from edge_sdk.core.claims import ALG_HPKE_X25519, Mechanism
 from edge_sdk.core.documents import RecipientKey, recipient_for
 from edge_sdk.errors import BadInput, ConfigError, ConsentRefused
@@ -120,3 +121,13 @@ def test_the_last_key_of_a_purpose_is_withdrawn_when_it_is_in_the_wrong_hands(pl
 def test_an_unknown_key_is_told(place: Town) -> None:
     with pytest.raises(ConfigError, match="no recipient key"):
         retire_recipient(place.folder, b"x" * 8, withdraw=False, now_s=LATER_S)
+
+
+def test_grants_that_a_crash_left_without_the_new_key_get_it_at_the_next_upkeep(
+    place: Town, home: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as cut:
+        cut.setattr(Publisher, "publish", lambda *_: None)
+        key = add_recipient(place.folder, offer(), now_s=LATER_S)
+    place.upkeep(LATER_S)
+    assert sealed_to(place, home, LATER_S) == key

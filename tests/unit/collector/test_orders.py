@@ -202,6 +202,16 @@ def test_the_tags_of_a_confirmed_wipe_stay_for_a_lost_acknowledgement_and_then_e
     assert place.waiting(other, gone_s) is not None
 
 
+def test_a_copy_of_an_erased_device_that_enrols_again_with_its_old_code_is_refused(place: Town) -> None:
+    home = Household(place.founded.root, place.founded.recipients)
+    with open_authority(place.folder) as authority:
+        code = authority.issue_code(NOW_S)
+        home.hear(authority.enrol(home.enrol_body(code), NOW_S), NOW_S)
+    place.confirm(home, home.receipt(place.cancel(home)))
+    with open_authority(place.folder) as authority, pytest.raises(Refused, match="erased"):
+        authority.enrol(home.enrol_body(code), NOW_S + 60)
+
+
 def test_a_downlink_with_an_order_has_the_size_of_one_without(place: Town, home: Household) -> None:
     other = place.enrol()
     place.cancel(home)
