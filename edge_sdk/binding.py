@@ -82,10 +82,16 @@ class Binding:
         for stream in self.streams.values():
             if unclean and not stream.record.ended:
                 stream.miss(None, Reason.POWER)
+        damaged = [stream for stream in self.streams.values() if stream.unreadable]
         with outbox.transaction():
             for row in lost:
                 outbox.drop_stream(row)
+            for stream in damaged:  # gone in the same step as it is told, or the next start would tell it again
+                outbox.drop_unreadable(stream.unreadable)
+                stream.store(self._rooms)
             outbox.set_number("clean", 0)
+        for stream in damaged:
+            stream.unreadable.clear()
 
     def decide(self, now: Now) -> None:
         """

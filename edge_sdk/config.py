@@ -24,6 +24,7 @@ from edge_sdk.errors import ConfigError, StorageError
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _LIMIT = 1 << 16
 _SIZES: Final = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_PIN = re.compile(r"[A-Za-z0-9+/]{43}=")
 _SIZE = re.compile(r"([1-9][0-9]{0,6}) ?(KB|MB|GB|KiB|MiB|GiB)")
 
 
@@ -93,6 +94,16 @@ def _duration(value: Any) -> int:
     return parse_duration(value)
 
 
+def _between(least: str, most: str) -> BeforeValidator:
+    def check(value: Any) -> int:
+        duration_ms = _duration(value)
+        if not parse_duration(least) <= duration_ms <= parse_duration(most):
+            raise ValueError(f'write a duration from "{least}" to "{most}"')
+        return duration_ms
+
+    return BeforeValidator(check)
+
+
 def _size(value: Any) -> int:
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
@@ -102,11 +113,27 @@ def _size(value: Any) -> int:
 
 def _address(value: Any) -> str:
     parts = urlsplit(value) if isinstance(value, str) else None
-    if parts is None or parts.scheme not in ("https", "http") or not parts.hostname or parts.query:
+    if parts is None or parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError('write the collector\'s address, such as "https://ingest.example.com"')
+    if parts.username is not None:
+        raise ValueError("leave out user and password: a device names itself to nobody on the way")
+    _ = parts.port  # raises ValueError where it is none
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ValueError("plain http is for loopback only: write https")
     return str(value).rstrip("/")
+
+
+def _proxy(value: Any) -> str:
+    parts = urlsplit(value) if isinstance(value, str) else None
+    if parts is None or (value and (parts.scheme not in ("http", "https") or not parts.hostname)):
+        raise ValueError('write the address of an HTTP proxy, such as "http://proxy.example:3128", or leave it out')
+    return str(value)
+
+
+def _pin(value: Any) -> str:
+    if not isinstance(value, str) or not _PIN.fullmatch(value):
+        raise ValueError("write the base64 of a SHA-256: what 'openssl dgst -sha256 -binary | base64' says of a key")
+    return value
 
 
 def _clock_time(value: Any) -> int:
@@ -116,7 +143,7 @@ def _clock_time(value: Any) -> int:
     return int(match[1]) * HOUR_MS + int(match[2]) * MINUTE_MS
 
 
-Duration = Annotated[int, BeforeValidator(_duration)]
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
 Size = Annotated[int, BeforeValidator(_size)]
 
 
@@ -126,25 +153,25 @@ class _Table(BaseModel):
 
 class _SiteTable(_Table):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    policy: str
-    folder: str = "state"
+    policy: Text
+    folder: Text = "state"
     day_starts_utc: Annotated[int, BeforeValidator(_clock_time)] = 0
 
 
 class _CollectorTable(_Table):
     address: Annotated[str, BeforeValidator(_address)]
-    root: str
-    timeout: Duration = 30_000
-    jitter: Duration = 30_000
-    proxy: str = ""
-    pins: tuple[str, ...] = ()
+    root: Text
+    timeout: Annotated[int, _between("100ms", "10min")] = 30_000
+    jitter: Annotated[int, _between("1ms", "1d")] = 30_000
+    proxy: Annotated[str, BeforeValidator(_proxy)] = ""
+    pins: tuple[Annotated[str, BeforeValidator(_pin)], ...] = ()
 
 
 class _BatchTable(_Table):
-    max_rows: Annotated[int, Field(ge=1, le=20_000)] = 500
-    max_age: Duration = HOUR_MS
-    flush_every: Duration = MINUTE_MS
-    memory_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
+    max_rows: Annotated[int, Field(strict=True, ge=1, le=20_000)] = 500
+    max_age: Annotated[int, _between("1s", "7d")] = HOUR_MS
+    flush_every: Annotated[int, _between("100ms", "1d")] = MINUTE_MS
+    memory_rows: Annotated[int, Field(strict=True, ge=100, le=1_000_000)] = 20_000
     suite: Literal["hpke-9-ke", "hpke-4-ke"] = "hpke-9-ke"
     cipher: Literal["auto", "a256gcm", "chacha20"] = "auto"
 
@@ -152,7 +179,7 @@ class _BatchTable(_Table):
 class _OutboxTable(_Table):
     quota: Size = 64 * 10**6
     reserve: Size = 16 * 10**6
-    reserve_inodes: Annotated[int, Field(ge=0)] = 64
+    reserve_inodes: Annotated[int, Field(strict=True, ge=0)] = 64
 
 
 class _LedgerTable(_Table):

@@ -53,6 +53,13 @@ def read_root(path: Path) -> tuple[bytes, Root]:
     return bundle, pinned_root(bundle)
 
 
+def is_enrolled(config: Config) -> bool:
+    """
+    Tell whether the site of *config* was ever given a statement.
+    """
+    return files.exists(config.folder / "state.bin")
+
+
 async def enrol(config: Config, code: str, transport: Transport) -> int:
     """
     Introduce the site of *config* with the claim *code*; return the version of the statement it was given.
@@ -110,6 +117,8 @@ def _generation(config: Config, root_bundle: bytes) -> tuple[Vault, Lane]:
         vault, lane = Vault.open(config.folder, store, draw=draw), read_lane(config.folder)
         if vault.read_state():
             raise ConfigError("this site is enrolled already", hint="wipe it first, or use another folder")
+        lane.address, lane.root = config.address, root_bundle  # of this try: the one before may have named others
+        write_lane(config.folder, lane)
         return vault, lane
     generation = Generation(
         id=draw(claims.ID_BYTES),

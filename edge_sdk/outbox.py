@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -181,6 +181,13 @@ class Outbox:
         freed = self._number("SELECT SUM(LENGTH(body)) FROM pending WHERE stream=?", stream)
         self._db.execute("DELETE FROM pending WHERE stream=?", (stream,))
         self.pending_bytes -= freed
+
+    def drop_unreadable(self, rows: Sequence[int]) -> None:
+        """
+        Forget single stored rows by their numbers: damaged, and told.
+        """
+        self._db.executemany("DELETE FROM pending WHERE id=?", [(row,) for row in rows])
+        self.pending_bytes = self._number("SELECT SUM(LENGTH(body)) FROM pending")
 
     def put_partial(self, stream: int, batch: int, body: bytes) -> None:
         """

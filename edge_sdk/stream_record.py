@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from edge_sdk.core import cbor
-from edge_sdk.core.batch import Gap, Reason
+from edge_sdk.core.batch import Gap, Reason, merge_gaps
 from edge_sdk.core.keys import NONCE_BYTES, unwrap, wrap
 from edge_sdk.core.shape import Fields, array, boolean, list_of, octets, optional, text, uint
 from edge_sdk.vault import Draw, PurposeEntry
@@ -37,6 +37,30 @@ class Record:
     gaps: list[tuple[int, Gap]] = field(default_factory=list)
     ended: bool = False
     lost: int = 0
+
+    def tell(self, gap: Gap) -> None:
+        """
+        Add a gap, merged with those there; what is new gets a new number.
+        """
+        merged = merge_gaps([*(gap for _, gap in self.gaps), gap])
+        known = {gap: number for number, gap in self.gaps}
+        self.gap_number += 1
+        self.gaps = [(known.get(gap, self.gap_number), gap) for gap in merged]
+
+    def told(self, number: int, *, next_row: int) -> bool:
+        """
+        Drop the gaps up to *number*; return whether there were any.
+
+        A count at the place of the next row stays until that place is passed: what is lost there from now on adds to
+        it, and whoever reads takes the largest count that was told of a place.
+        """
+        before = len(self.gaps)
+        self.gaps = [
+            (since, gap)
+            for since, gap in self.gaps
+            if since > number or (gap.first == next_row and gap.count is not None and not self.ended)
+        ]
+        return len(self.gaps) != before
 
 
 def open_record(entry: PurposeEntry, sealed: bytes) -> Record:

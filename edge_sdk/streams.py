@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from edge_sdk.core import cbor
-from edge_sdk.core.batch import Batch, ClockQuality, Gap, Reason, encode_batch, merge_gaps
+from edge_sdk.core.batch import Batch, ClockQuality, Gap, Reason, encode_batch
 from edge_sdk.core.compile import Outlet
 from edge_sdk.core.consent import CollectGrant
 from edge_sdk.core.cose import public_key_of
@@ -28,7 +28,7 @@ from edge_sdk.core.seal import seal_batch
 from edge_sdk.core.table import Row, decode_tables, encode_tables
 from edge_sdk.errors import BadInput
 from edge_sdk.keypage import KeyPage
-from edge_sdk.outbox import Held, Outbox
+from edge_sdk.outbox import Held, Outbox, PendingRow
 from edge_sdk.stream_record import ID_BYTES, Record, copy_of, seal_record
 from edge_sdk.vault import Draw, PurposeEntry, Vault
 
@@ -84,6 +84,7 @@ class Stream:
         self.slot: int | None = None
         self.grant: CollectGrant | None = None
         self.changed = False
+        self.unreadable: list[int] = []  # stored rows told as damaged, still to be dropped
         self._key: BatchKey | None = None
         self._mark: _Mark | None = None
 
@@ -131,10 +132,7 @@ class Stream:
         Add a gap; it is told with every batch until a receipt covers it.
         """
         self.changed = True
-        merged = merge_gaps([*(gap for _, gap in self.record.gaps), gap])
-        known = {gap: number for number, gap in self.record.gaps}
-        self.record.gap_number += 1
-        self.record.gaps = [(known.get(gap, self.record.gap_number), gap) for gap in merged]
+        self.record.tell(gap)
 
     def miss(self, count: int | None, reason: Reason) -> None:
         """
@@ -146,10 +144,9 @@ class Stream:
         """
         Drop the gaps that a receipted batch told; return whether there were any.
         """
-        before = len(self.record.gaps)
-        self.record.gaps = [entry for entry in self.record.gaps if entry[0] > number]
-        self.changed = self.changed or len(self.record.gaps) != before
-        return len(self.record.gaps) != before
+        dropped = self.record.told(number, next_row=self.record.next_seq + self.open_rows)
+        self.changed = self.changed or dropped
+        return dropped
 
     def store(self, rooms: Rooms) -> None:
         """
@@ -265,8 +262,12 @@ class Stream:
 
     def reload(self, rooms: Rooms, mono_ms: int) -> None:
         """
-        Read the open batch back after a start; what cannot be read becomes a gap.
+        Read the open batch back after a start; what cannot be read becomes a gap, and its rows are ``unreadable``.
+
+        Rows of an edition that no policy here has any more are not damaged: they wait for it.
         """
+        if self.purpose is None:
+            return
         wrapped = rooms.page.entries.get((self.row, self.record.batch))
         if wrapped is not None:
             try:
@@ -274,7 +275,7 @@ class Stream:
             except BadInput:
                 self._key = None
         for pending in rooms.outbox.pending(self.row):
-            self._reload_rows(rooms, pending.body, pending.rows)
+            self._reload_rows(rooms, pending)
         self.mark_journalled()
         self._reload_windows(rooms, mono_ms)
 
@@ -285,15 +286,17 @@ class Stream:
         key = source_tag_key(self.entry.key)
         return lambda source: hmac.new(key, source.encode("utf-8"), hashlib.sha256).digest()[:_TAG_BYTES]
 
-    def _reload_rows(self, rooms: Rooms, body: bytes, count: int) -> None:
+    def _reload_rows(self, rooms: Rooms, pending: PendingRow) -> None:
+        assert self.purpose is not None
         try:
-            if self._key is None or self.purpose is None:
-                raise BadInput("no key or purpose for these rows")
-            plain = unwrap(self._key, body, self._body_aad("pending", rooms))
+            if self._key is None:
+                raise BadInput("no key for these rows")
+            plain = unwrap(self._key, pending.body, self._body_aad("pending", rooms))
             for at, rows in decode_tables(self.purpose.views, plain).items():
                 self.rows.setdefault(at, []).extend(rows)
         except BadInput:
-            self.miss(count, Reason.DAMAGED)
+            self.miss(pending.rows, Reason.DAMAGED)
+            self.unreadable.append(pending.id)
 
     def _reload_windows(self, rooms: Rooms, mono_ms: int) -> None:
         stored = rooms.outbox.partial(self.row)

@@ -25,6 +25,8 @@ from edge_sdk.errors import ConfigError
 from edge_sdk.opening import SUITES
 from edge_sdk.policy_file import find_policy
 
+_MAX_PORT = 65_535
+
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """
@@ -46,7 +48,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     serve = verbs.add_parser("serve", help="take batches until stopped")
     serve.add_argument("folder", metavar="DIR")
     serve.add_argument("--host", default="127.0.0.1", help="put TLS in front of any but loopback")
-    serve.add_argument("--port", type=int, default=8793)
+    serve.add_argument("--port", type=_port, default=8793)
     serve.set_defaults(func=_serve)
 
     code = verbs.add_parser("enrol-code", help="print a claim code, good for one device within 24 hours")
@@ -84,6 +86,12 @@ def found(
         policies=policies, region=region, mechanism=mechanism, granted=granted, test=test, alg=SUITES[suite]
     )
     return init_collector(folder, founding, now_s=wall_s(), draw=secrets.token_bytes)
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > _MAX_PORT:
+        raise argparse.ArgumentTypeError(f"write a port from 0 (any free one) to {_MAX_PORT}")
+    return int(text)
 
 
 def _init(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import argparse
 import datetime
 import sys
 from pathlib import Path
+from typing import Final
 
 from edge_sdk.clock import wall_s
 from edge_sdk.collector import folder as collecting
@@ -15,8 +16,8 @@ from edge_sdk.collector import operating
 from edge_sdk.core.claims import Account, Status
 from edge_sdk.errors import ConfigError
 
-_STATES = {"suspend": Account.SUSPENDED, "resume": Account.ACTIVE}
-_DEVICE = "generation id, as 'collector devices' prints it"
+_STATES: Final = {"suspend": Account.SUSPENDED, "resume": Account.ACTIVE}
+_DEVICE: Final = "generation id, as 'collector devices' prints it"
 
 
 def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

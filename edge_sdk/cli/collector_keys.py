@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import secrets
 from pathlib import Path
+from typing import Final
 
 from edge_sdk.cli.collector_accounts import said
 from edge_sdk.cli.tables import print_table
@@ -20,7 +21,7 @@ from edge_sdk.core.units import parse_duration
 from edge_sdk.errors import ConfigError
 from edge_sdk.opening import SUITES
 
-_ENROLMENT = "enrolment"
+_ENROLMENT: Final = "enrolment"
 
 
 def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

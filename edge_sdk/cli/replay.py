@@ -7,15 +7,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edge_sdk import files
 from edge_sdk.cli.progress import progress
+from edge_sdk.config import Config
+from edge_sdk.core.policy import Kind
 from edge_sdk.errors import BadInput, ConfigError
 from edge_sdk.gateway import Gateway
+from edge_sdk.policy_file import find_policy
 from edge_sdk.sources.replay import MAX_LINE_BYTES, BadLine, Recorded, read_csv, read_jsonl
 
+_MOST_S = 86_400
 _FLUSH_ROWS = 2_000  # readings between two flushes, so that replay never outruns the writer
 
 
@@ -28,7 +32,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     replay.add_argument("--config", default="site.toml", help="the site (default: site.toml)")
     replay.add_argument("--keep", action="store_true", help="keep everything, do not send")
     replay.add_argument("--cut", action="store_true", help="close open windows at the end, as partial rows")
-    replay.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="longest wait for the collector")
+    replay.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="how long to wait at the end")
     replay.set_defaults(func=run)
 
 
@@ -42,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     tally: Counter[str] = Counter()
     left = 0
     with Gateway.open(arguments.config) as gateway:
-        for at, item in enumerate(_readings(path), 1):
+        for at, item in enumerate(_readings(path, _kinds(arguments.config)), 1):
             _take(gateway, item, tally)
             if at % _FLUSH_ROWS == 0:
                 gateway.flush()
@@ -69,7 +73,24 @@ def _take(gateway: Gateway, item: Recorded | BadLine, tally: Counter[str]) -> No
     tally["taken"] += bool(gateway.record(item.kind, item.fields, at_ms=item.at_ms))
 
 
-def _readings(path: Path) -> Iterator[Recorded | BadLine]:
+def _kinds(site: str) -> Mapping[str, Kind]:
+    try:
+        return find_policy(Config.read(site).policy).kinds
+    except ConfigError:  # an earlier policy is in force: cells are read for what they look like
+        return {}
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _MOST_S:
+        raise argparse.ArgumentTypeError(f"write a number of seconds from 0 to {_MOST_S}")
+    return seconds
+
+
+def _readings(path: Path, kinds: Mapping[str, Kind]) -> Iterator[Recorded | BadLine]:
     total = files.size(path)
     done = 0
     with progress("replay", total) as tell:
@@ -81,4 +102,4 @@ def _readings(path: Path) -> Iterator[Recorded | BadLine]:
                 tell(min(done, total))
                 yield line
 
-        yield from read_csv(lines()) if path.suffix == ".csv" else read_jsonl(lines())
+        yield from read_csv(lines(), kinds) if path.suffix == ".csv" else read_jsonl(lines())

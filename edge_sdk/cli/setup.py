@@ -16,7 +16,7 @@ from edge_sdk.cli.collector import found
 from edge_sdk.clock import wall_s
 from edge_sdk.config import Config
 from edge_sdk.core.claims import Mechanism
-from edge_sdk.enrol import enrol, read_root
+from edge_sdk.enrol import enrol, is_enrolled, read_root
 from edge_sdk.errors import ConfigError, EdgeError, UplinkError
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.opening import SUITES
@@ -89,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run_local(arguments: argparse.Namespace, folder: Path) -> int:
     policy = arguments.policy or arguments.profile or DEFAULT_PROFILE
+    _refuse_a_second(folder / "site.toml")
     port = _free_port()
     founded = found(
         folder / "collector", [find_policy(policy)], region="EU", mechanism=Mechanism.NONE,
@@ -113,8 +114,7 @@ def _write_site(
 ) -> None:
     find_policy(policy)  # refuse a wrong policy before anything is made
     site = folder / "site.toml"
-    if files.exists(site):
-        raise ConfigError(f"{site} is there already", hint="use another folder, or wipe that site first")
+    _refuse_a_second(site)
     files.make_folder(folder)
     files.write(folder / "policy.toml", policy_text(policy).encode("utf-8"), 0o644)
     content = SITE.format(name=arguments.name, address=address, jitter=jitter, suite=arguments.suite)
@@ -124,6 +124,14 @@ def _write_site(
     except EdgeError:
         files.remove(site)
         raise
+
+
+def _refuse_a_second(site: Path) -> None:
+    """
+    Refuse where a site works already; one whose enrolment failed (a wrong code, no network) is made again.
+    """
+    if files.exists(site) and is_enrolled(Config.read(site)):
+        raise ConfigError(f"{site} is there already, and enrolled", hint="use another folder, or wipe that site first")
 
 
 def _enrol(folder: Path, code: str) -> int:

@@ -20,7 +20,7 @@ from edge_sdk.collector.offices import AuthorityKeys
 from edge_sdk.collector.orders import OrderLimit, Orders
 from edge_sdk.collector.publishing import Outlets, Publisher
 from edge_sdk.collector.registry import Device, GrantRow, Redeemed, Registry
-from edge_sdk.collector.statements import GIVING, Draw, first_grants, fitting_kids, is_final, new_grant
+from edge_sdk.collector.statements import GIVING, Draw, first_grants, is_final, new_grant
 from edge_sdk.core import messages
 from edge_sdk.core.claims import Account, Status
 from edge_sdk.core.documents import Recipients
@@ -87,7 +87,7 @@ class Authority:
         Raises:
             TooManyTries: no code is looked at for now.
             BadInput: the body is no enrolment request to this authority.
-            Refused: the code is not good, or the device has seen a newer root.
+            Refused: the code is not good, the device has seen a newer root, or it was erased since.
 
         After a power cut: the device is enrolled or not, and repeating the request brings the same answer.
         """
@@ -110,6 +110,8 @@ class Authority:
         redeemed = self._registry.redeem(code_digest(request.code), device, grants, now_s=now_s)
         if redeemed is Redeemed.WRONG:
             raise Refused("claim code is not good", hint="issue a new one with 'edge-sdk collector enrol-code'")
+        if self._device(device.generation).erased_s is not None:
+            raise Refused("the generation was erased: this is a copy of it", hint="enrol with a new claim code")
         return self._publisher.first_downlink(device.generation, now_s)
 
     def set_grant(self, generation: bytes, purpose: str, status: Status, now_s: int) -> None:
@@ -222,6 +224,8 @@ class Authority:
                 )
         self._registry.put_purposes(added)
         for device in self._registry.devices():
+            if device.account == Account.CANCELLED:
+                continue
             covered = {d for row in self._registry.grants(device.generation) if not row.ended_s for d in row.digests}
             for edition in self._registry.purposes(current=True).items():
                 if edition[1].basis is not Basis.CONSENT and edition[0] not in covered:
@@ -282,18 +286,10 @@ class Authority:
         Raises:
             Refused: fewer keys of the recipients role are here than its threshold asks for.
 
-        After a power cut: the old one is in force, or the new one; certifying it again completes the grants.
+        After a power cut: the old one is in force, or the new one; it is published now or at the next upkeep.
         """
         self._publisher.certify_recipients(recipients)
-        purposes = self._registry.purposes()
-        for row in self._registry.grants():
-            if row.ended_s is None:
-                fitting = [fitting_kids(purposes[digest], recipients.keys) for digest in row.digests]
-                kids = tuple(sorted({kid for each in fitting for kid in each}))
-                if kids != row.kids:
-                    self._registry.set_kids(row.id, kids)
-        if self._registry.devices():
-            self.publish(now_s)
+        self.publish(now_s)
 
     def _open_enrol(self, body: bytes) -> messages.EnrolRequest:
         # A device seals to the enrolment key of the root it pins, which may be an earlier one.

@@ -90,15 +90,13 @@ class Listener:
         After a power cut: each message was read with all it changes, or is read next time; one read twice
         changes nothing.
         """
-        waiting = source.bodies(Box.CONTROL, after=self._casebook.heard())
         by_kid: dict[bytes, Device] = {}
-        numbers: list[int] = []
-        for body in waiting:
-            if not numbers:
-                by_kid = {key_id(device.signing_key): device for device in self._registry.devices()}
+        numbers = []
+        for body in source.bodies(Box.CONTROL, after=self._casebook.heard()):
+            by_kid = by_kid or {key_id(device.signing_key): device for device in self._registry.devices()}
             self._hear(body, by_kid, now_s)
             numbers.append(body.number)
-        source.mark_taken(numbers)
+        source.mark_read(Box.CONTROL, self._casebook.heard())
         return len(numbers)
 
     def _hear(self, body: KeptBody, by_kid: Mapping[bytes, Device], now_s: int) -> None:
@@ -213,6 +211,7 @@ class Listener:
         self._close(generation, receipt, now_s)
 
     def _close(self, generation: bytes, receipt: WipeReceipt, now_s: int) -> None:
+        self._registry.mark_stale(generation)  # so that the order leaves its downlink
         if receipt.scope:
             close_purposes(self._registry, generation, receipt.scope, status=None, now_s=now_s)
         else:

@@ -22,7 +22,7 @@ from edge_sdk.collector.offices import AuthorityKeys, signed
 from edge_sdk.collector.opened import OpenerStore
 from edge_sdk.collector.orders import sign_again
 from edge_sdk.collector.registry import Device, Registry
-from edge_sdk.collector.statements import Draw, issue
+from edge_sdk.collector.statements import Draw, fitting_kids, is_final, issue
 from edge_sdk.collector.store import IntakeStore, TagEntry
 from edge_sdk.collector.streams import certified_keys
 from edge_sdk.core import keys, messages
@@ -97,10 +97,11 @@ class Publisher:
         After a power cut: the intake has the old tables or the new ones; the next upkeep publishes again.
         """
         self._sign_anew(now_s)
+        self._renew_recipients(now_s)
+        self._align_grants()
         for device in self._registry.devices():
             if _is_due(device, now_s):
                 self._issue(device.generation, now_s)
-        self._renew_recipients(now_s)
         devices = self._registry.devices()
         self._certify([device for device in devices if device.erased_s is None], now_s)
         orders = self._open_orders()
@@ -159,6 +160,7 @@ class Publisher:
         After a power cut: the old one is in force, or the new one; the next upkeep tells the intake.
         """
         bundle = signed(partial(sign_recipients, recipients), self._keys(), Role.RECIPIENTS)
+        self._registry.put_setting(_PUBLISHED_EPOCH, _number(0))  # grants and statements follow from it
         self._registry.put_setting(_RECIPIENTS, bundle)
         self._outlets.intake.put_document(_RECIPIENTS, bundle)
 
@@ -184,6 +186,15 @@ class Publisher:
         standing = self.recipients()
         if now_s - standing.iat_s >= (standing.exp_s - standing.iat_s) // 2:
             self.certify_recipients(_next_version(standing, now_s))
+
+    def _align_grants(self) -> None:
+        # Keys of the same recipient in the regions consented to come and go without a new consent event.
+        certified, purposes = self.recipients().keys, self._registry.purposes()
+        for row in self._registry.grants():
+            if row.ended_s is None and not is_final(row.status):
+                fitting = {kid for digest in row.digests for kid in fitting_kids(purposes[digest], certified)}
+                if fitting != set(row.kids):
+                    self._registry.set_kids(row.id, sorted(fitting))
 
     def _issue(self, generation: bytes, now_s: int) -> None:
         is_stored = False
@@ -236,9 +247,9 @@ class Publisher:
 
 
 def _is_due(device: Device, now_s: int) -> bool:
-    if device.erased_s is not None:
-        return device.statement is None
-    return device.issued_s is None or now_s >= device.issued_s + RENEW_S
+    if device.issued_s is None:
+        return True
+    return device.erased_s is None and now_s >= device.issued_s + RENEW_S  # who has erased everything needs no more
 
 
 def _next_version(standing: Recipients, now_s: int) -> Recipients:

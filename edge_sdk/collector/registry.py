@@ -275,14 +275,14 @@ class Registry:
                 "UPDATE devices SET erased_s = coalesce(erased_s, ?) WHERE generation = ?", (erased_s, generation)
             )
 
-    def mark_stale(self) -> None:
+    def mark_stale(self, generation: bytes | None = None) -> None:
         """
-        Have every device's statement issued again.
+        Have the statement of one device, or of all, issued again, and with it everything published.
 
         After a power cut: all are marked, or none.
         """
         with self._database.write() as connection:
-            connection.execute(_MARK_STALE, (None,))
+            connection.execute(_MARK_STALE, (generation,))
 
     def put_statement(self, generation: bytes, bundle: bytes, *, version: int, issued_s: int, expires_s: int) -> bool:
         """

@@ -229,6 +229,17 @@ class IntakeStore:
         with self._database.write() as connection:
             connection.executemany("UPDATE arrivals SET taken = 1 WHERE number = ?", ((n,) for n in numbers))
 
+    def mark_read(self, box: Box, upto: int) -> None:
+        """
+        Say that everything in *box* up to this number is held durably elsewhere.
+
+        After a power cut: none is marked, or all are; an unmarked one is only kept longer.
+        """
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE arrivals SET taken = 1 WHERE box = ? AND taken = 0 AND number <= ?", (box, upto)
+            )
+
     def erase(self, ids: Iterable[bytes]) -> None:
         """
         Empty the bodies of these batches; their ids stay, so that one that comes again is not stored again.

@@ -2,19 +2,27 @@
 Recorded readings: JSON Lines, or CSV with a header.
 
 A JSON line is ``{"kind": "inverter", "at_ms": 1760000000000, "fields": {...}}``. A CSV has the columns ``kind`` and
-``at_ms``; every other column is a field, an empty cell is an absent value, and what reads as a number is one. A line
-that is neither is counted and passed over; its content is in no message.
+``at_ms``; every other column is a field, an empty cell is an absent value, and a cell is read as the type the policy
+declares, so that a serial of digits stays text. A line that is neither is counted and passed over; its content is in
+no message.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+from edge_sdk.core.policy import FieldType, Kind
 
 MAX_LINE_BYTES = 1 << 20
+_BYTE_ORDER_MARK: Final = "\ufeff"  # as spreadsheets write it
+_TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
+_WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,3})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +57,20 @@ def read_jsonl(lines: Iterable[bytes]) -> Iterator[Recorded | BadLine]:
             yield _json_reading(number, line)
 
 
-def read_csv(lines: Iterable[bytes]) -> Iterator[Recorded | BadLine]:
+def read_csv(lines: Iterable[bytes], kinds: Mapping[str, Kind]) -> Iterator[Recorded | BadLine]:
     """
     Yield the reading of every row below the header.
+
+    Args:
+        lines: of the file, as bytes.
+        kinds: as a policy declares them; of a field that none declares, what reads as a number is one.
     """
-    rows = csv.reader(line.decode("utf-8", errors="surrogateescape") for line in lines)
-    header = next(rows, [])
+    rows = csv.reader(line.decode("utf-8", errors="surrogateescape").removeprefix(_BYTE_ORDER_MARK) for line in lines)
+    types = {(kind.name, field.name): field.type for kind in kinds.values() for field in kind.fields}
+    try:
+        header = next(rows, [])
+    except csv.Error:
+        header = []
     if "kind" not in header or "at_ms" not in header:
         yield BadLine(1, "the header has no columns kind and at_ms")
         return
@@ -71,7 +87,8 @@ def read_csv(lines: Iterable[bytes]) -> Iterator[Recorded | BadLine]:
         if type(at_ms) is not int or not kind:
             yield BadLine(rows.line_num, "kind or at_ms is missing")
         else:
-            yield Recorded(kind, at_ms, {name: _number(cell) for name, cell in cells.items() if cell != ""})
+            named = {name: _cell(cell, types.get((kind, name))) for name, cell in cells.items() if cell != ""}
+            yield Recorded(kind, at_ms, named)
 
 
 def _json_reading(number: int, line: bytes) -> Recorded | BadLine:
@@ -87,12 +104,19 @@ def _json_reading(number: int, line: bytes) -> Recorded | BadLine:
     return Recorded(kind, at_ms, fields)
 
 
+def _cell(cell: str, declared: FieldType | None) -> Any:
+    match declared:
+        case FieldType.TEXT | FieldType.ENUM | FieldType.IP | FieldType.MAC:
+            return cell
+        case FieldType.BOOL:
+            return _TRUTH.get(cell.lower(), cell)
+        case FieldType.LOCATION:
+            return [_number(part.strip()) for part in cell.split(",")]
+        case _:
+            return _number(cell)
+
+
 def _number(cell: str) -> Any:
-    try:
+    if _WHOLE.fullmatch(cell):
         return int(cell)
-    except ValueError:
-        pass
-    try:
-        return float(cell)
-    except ValueError:
-        return cell
+    return float(cell) if _DECIMAL.fullmatch(cell) else cell

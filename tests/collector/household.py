@@ -14,13 +14,24 @@ from edge_sdk.collector import Founded, Founding, init_collector
 from edge_sdk.collector.intake import Answer, Request
 from edge_sdk.core import keys, messages, seal
 from edge_sdk.core.batch import Batch, Gap, encode_batch
-from edge_sdk.core.claims import ALG_A256GCM, ALG_HPKE_X25519, ALG_HPKE_X_WING, Mechanism
+from edge_sdk.core.claims import ALG_A256GCM, ALG_HPKE_X25519, ALG_HPKE_X_WING, Mechanism, Role
 from edge_sdk.core.consent import decide
 from edge_sdk.core.cose import key_id, public_key_of
-from edge_sdk.core.documents import HpkePublic, RecipientKey, Root, Statement, accept_statement, audience_of
+from edge_sdk.core.documents import (
+    HpkePublic,
+    RecipientKey,
+    Root,
+    Statement,
+    WipeOrder,
+    accept_root,
+    accept_statement,
+    accept_wipe,
+    audience_of,
+    keeps_versions,
+)
 from edge_sdk.core.policy import Policy, Purpose, purpose_digest
 from edge_sdk.core.pseudonym import period_of
-from edge_sdk.core.receipt import Outcome, judge
+from edge_sdk.core.receipt import Firmware, Method, Outcome, PurposeUse, StoreErased, WipeReceipt, judge
 from edge_sdk.core.table import Row
 from edge_sdk.policy_file import load_policy
 
@@ -142,6 +153,71 @@ class Household:
             now_s=now_s,
         )
         return heard
+
+    def step(self, bundle: bytes) -> None:
+        """Take the next root, as a device does: counters of roles with new keys start anew."""
+        successor = accept_root(self.root, bundle)
+        if not keeps_versions(self.root, successor, Role.STATEMENT):
+            self.statement = None
+        self.root = successor
+
+    def order(self, heard: messages.Downlink, now_s: int, executed: Sequence[bytes] = ()) -> WipeOrder:
+        assert heard.wipe is not None, "no order waits"
+        return accept_wipe(
+            heard.wipe,
+            root=self.root,
+            audience=audience_of(public_key_of(self.signing.reveal())),
+            generation=self.generation,
+            executed=executed,
+            now_s=now_s,
+        )
+
+    def control(
+        self,
+        body: messages.control.Body,
+        *,
+        at_s: int = NOW_S,
+        ledger: tuple[bytes, int] | None = None,
+        generation: bytes | None = None,
+        message_id: bytes | None = None,
+        root: Root | None = None,
+    ) -> bytes:
+        return messages.seal_control(
+            messages.Control(generation or self.generation, at_s, ledger, body),
+            seed=self.signing,
+            recipient=(root or self.root).enrolment,
+            message_id=message_id or secrets.token_bytes(16),
+            content_alg=ALG_A256GCM,
+            cek=secrets.token_bytes(32),
+            iv=secrets.token_bytes(12),
+        )
+
+    def receipt(
+        self,
+        order: WipeOrder | None = None,
+        *,
+        scope: Sequence[str] | None = None,
+        at_s: int = NOW_S,
+        method: Method = Method.CE,
+        uses: Sequence[PurposeUse] = (),
+        generation: bytes | None = None,
+    ) -> WipeReceipt:
+        named = () if order is None else order.purposes
+        return WipeReceipt(
+            generation=generation or self.generation,
+            nonce=None if order is None else order.nonce,
+            scope=tuple(named if scope is None else scope),
+            at_s=at_s,
+            stores=(
+                StoreErased("vault", Method.CE, verified=True, items=9),
+                StoreErased("outbox", method, verified=method is not Method.FAILED, items=3),
+            ),
+            uses=tuple(uses),
+            firmware=Firmware.NOT_REACHABLE,
+            ledger_head=b"h" * 32,
+            ledger_length=7,
+            software="edge-sdk test",
+        )
 
     def route(self, now_s: int) -> keys.Route:
         return keys.route(self.routing, keys.epoch_of(now_s))

@@ -21,10 +21,13 @@ import pytest
 
 from edge_sdk.collector import Founded, enrol_code, open_rows
 from edge_sdk.collector.intake import Answer, Request
+from edge_sdk.collector.operating import cancel, endings
+from edge_sdk.collector.rotation import Rotation, rotate_root
 from edge_sdk.core import messages
+from edge_sdk.core.claims import Role
 from edge_sdk.core.documents import accept_recipients, pinned_root
 from edge_sdk.core.envelope import ENVELOPE_LIMIT
-from edge_sdk.core.receipt import Kind
+from edge_sdk.core.receipt import Kind, PurposeUse
 from tests.collector.household import Household, found, policy
 
 PROGRAM = """
@@ -191,6 +194,43 @@ def test_root_and_recipients_are_served_to_anyone(served: Running) -> None:
     document = accept_recipients(recipients, root=served.founded.root, newest=None, now_s=now_s())
     assert document.keys == served.founded.recipients
     assert served.ask(Request("GET", "/v1/root/2", None, b""))[0] == 404
+
+
+def test_a_root_rotated_beside_the_running_server_is_served_and_signs_at_once(tmp_path: Path) -> None:
+    running = start(tmp_path / "c", found(tmp_path / "c"))
+    home = running.household()
+    for version in (2, 3):
+        rotation = Rotation([Role.RECEIPT, Role.STATEMENT])
+        rotate_root(running.folder, rotation, now_s=now_s(), draw=secrets.token_bytes)
+        for each in range(1, version + 1):
+            status, bundle = running.ask(Request("GET", f"/v1/root/{each}", None, b""))
+            assert (status, pinned_root(bundle).version) == (200, each)
+        home.step(bundle)
+        status, downlink = running.ask(home.request("GET", "/v1/downlink", b"", now_s()))
+        home.hear(downlink, now_s())
+        body, batch_id = sealed(home)
+        status, answer = running.ask(home.request("POST", "/v1/batches", body, now_s()))
+        assert home.judged(Answer(status, answer), body, batch_id).kind is Kind.ACKED
+    stop(running)
+
+
+def test_a_wipe_receipt_is_receipted_whatever_its_size_and_read_by_the_operator(tmp_path: Path) -> None:
+    running = start(tmp_path / "c", found(tmp_path / "c"))
+    home = running.household()
+    order = cancel(running.folder, home.generation, not_before_s=None, now_s=now_s())
+    _, downlink = running.ask(home.request("GET", "/v1/downlink", b"", now_s()))
+    heard = home.order(home.hear(downlink, now_s()), now_s())
+    assert heard.nonce == order.nonce
+    streams = tuple(secrets.token_bytes(16) for _ in range(4096))
+    uses = [PurposeUse("monitoring", (b"k" * 8,), streams) for _ in range(3)]
+    message_id = secrets.token_bytes(16)
+    body = home.control(home.receipt(heard, uses=uses), message_id=message_id)
+    assert len(body) > 200_000
+    status, answer = running.ask(home.request("POST", "/v1/control", body, now_s()))
+    assert home.judged(Answer(status, answer), body, message_id).kind is Kind.ACKED
+    (erasure,) = endings(running.folder, now_s=now_s()).erasures
+    assert erasure.receipt.uses[0].streams == streams
+    stop(running)
 
 
 def test_the_time_is_signed_for_one_nonce(served: Running) -> None:

@@ -32,6 +32,7 @@ from edge_sdk.transport import Request, Response
 from edge_sdk.uplink import Errand, Trip
 
 BEGIN_MS: Final = 1_772_388_000_000  # 2026-03-01 18:00 UTC: the run crosses midnight, so a period of pseudonyms ends
+FOUNDED_MS: Final = BEGIN_MS - 3_600_000
 SERIALS: Final = ("CANARY408000000001", "CANARY408000000002")
 METER: Final = "CANARYMETER77"
 WINDOW_MS: Final = 300_000
@@ -169,7 +170,14 @@ def make_site(place: Path) -> None:
     """
     Make ``collector/``, ``state/`` (enrolled), ``site.toml`` and ``policy.toml`` in *place*.
     """
-    clock = ScriptedClock(BEGIN_MS - 3_600_000)
+    introduce(place, found(place), ScriptedClock(FOUNDED_MS))
+
+
+def found(place: Path) -> str:
+    """
+    Make all of a site but its state, and return the claim code it may enrol with.
+    """
+    clock = ScriptedClock(FOUNDED_MS)
     place.mkdir(parents=True, exist_ok=True)
     (place / "policy.toml").write_text(POLICY)
     (place / "site.toml").write_text(SITE)
@@ -181,12 +189,33 @@ def make_site(place: Path) -> None:
         test=True,
         alg=ALG_HPKE_X_WING,
     )
+    init_collector(place / "collector", founding, now_s=clock.now_s, draw=random.Random(1).randbytes)
+    return collecting.enrol_code(place / "collector", now_s=clock.now_s)
+
+
+def introduce(
+    place: Path,
+    code: str,
+    clock: ScriptedClock,
+    *,
+    state: Path | None = None,
+    answered: Callable[[], None] = lambda: None,
+) -> None:
+    """
+    Enrol the site in *place* with *code*.
+
+    Args:
+        state: its folder, where that is not ``state``.
+        answered: called after each answer of the collector, before the device looks at it.
+    """
     drawn = random.Random(2).randbytes  # so that the phase of its batches is the same in every run of the tests
-    with clock.installed(), mock.patch("edge_sdk.enrol.draw", drawn):
-        init_collector(place / "collector", founding, now_s=clock.now_s, draw=random.Random(1).randbytes)
-        code = collecting.enrol_code(place / "collector", now_s=clock.now_s)
-        with open_desk(place / "collector", clock) as desk:
-            asyncio.run(enrol(Config.read(place / "site.toml"), code, desk))
+    read = config_for(place, state or place / "state")
+    with (
+        clock.installed(),
+        mock.patch("edge_sdk.enrol.draw", drawn),
+        open_desk(place / "collector", clock, answered=answered) as desk,
+    ):
+        asyncio.run(enrol(read, code, desk))
 
 
 def config_for(place: Path, state: Path) -> Config:
@@ -202,13 +231,15 @@ class Desk:
     The collector, one call away; a Transport for whoever awaits, a function for whoever does not.
     """
 
-    def __init__(self, reception: Reception, clock: ScriptedClock) -> None:
+    def __init__(self, reception: Reception, clock: ScriptedClock, answered: Callable[[], None]) -> None:
         self._reception = reception
         self._clock = clock
+        self._answered = answered
 
     def answer(self, request: Request) -> Response:
         asked = intake.Request(request.method, request.path, request.headers.get("Authorization"), request.body)
         answer = self._reception.answer(asked, self._clock.now_s)
+        self._answered()
         return Response(answer.status, {}, answer.body)
 
     async def send(self, request: Request) -> Response:
@@ -219,12 +250,12 @@ class Desk:
 
 
 @contextmanager
-def open_desk(collector: Path, clock: ScriptedClock) -> Iterator[Desk]:
+def open_desk(collector: Path, clock: ScriptedClock, *, answered: Callable[[], None] = lambda: None) -> Iterator[Desk]:
     """
-    Lend the collector in *collector*.
+    Lend the collector in *collector*; *answered* is called after each of its answers.
     """
     with collecting.open_reception(collector, limits=intake.Limits()) as reception:
-        yield Desk(reception, clock)
+        yield Desk(reception, clock, answered)
 
 
 def send(site: opening.Site, desk: Desk, *, most: int, stored: Callable[[], None] = lambda: None) -> int:
@@ -246,7 +277,7 @@ def send(site: opening.Site, desk: Desk, *, most: int, stored: Callable[[], None
             batches += 1
             stored()
         site.uplink.settle(trip, response, site.clock.now())
-        if trip.errand is Errand.DOWNLINK:
+        if trip.errand is not Errand.BATCH:
             site.line.step(site.clock.now())
     return batches
 

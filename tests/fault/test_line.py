@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,11 @@ from tests.fault.line_script import Killer, program
 from tests.fault.line_site import make_site, open_waiting
 from tests.fault.powercut import states
 from tests.fault.recorder import Recording, missing, record
-from tests.fault.sweep import Report, sweep, sweep_states
+from tests.fault.sweep import Report, sweep
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
+PARTS = 12
 BAD = [name for name in SABOTAGE if name != "none"]
 
 
@@ -56,10 +58,26 @@ class Recorded:
         collector = self.collector_at(Promised.of(state.marks).collector, folder)
         check(self.place, folder, collector, state.marks, point=state.point, run=self.run)
 
-    def sweep_states(self, *, every: int = 1) -> Report:
-        return sweep_states(self.recording.calls, self.recording.initial, self.holds, every=every)
+    def sweep_states(self, *, every: int, first: int = 0) -> Report:
+        """
+        Check every so-many-th power-cut state, from number *first* on.
+        """
 
-    def sweep_kills(self, *, every: int = 1) -> Report:
+        def prepared(state: FolderState, folder: Path) -> None:
+            materialise(state, folder)
+            self.holds(state, folder)
+
+        whole = self.recording
+        return sweep(
+            lambda: islice(states(whole.calls, whole.initial), first, None, every),
+            prepared,
+            label=lambda state: state.label,
+        )
+
+    def sweep_kills(self, *, every: int, first: int = 0) -> Report:
+        """
+        Kill a run before every so-many-th call, from number *first* on, and check what it leaves.
+        """
         killers: list[Killer] = []  # one for each worker of the sweep, made in it
 
         def survives(kill_at: int, scratch: Path) -> None:
@@ -69,7 +87,7 @@ class Recorded:
             marks = killers[0].kill(place, at=kill_at)
             check(place, place / "state", place / "collector", marks, point=kill_at)
 
-        return sweep(lambda: range(1, self.recording.run.calls + 1), survives, every=every)
+        return sweep(lambda: range(1 + first, self.recording.run.calls + 1, every), survives)
 
 
 def run_once(place: Path, *, run: str = "whole", sabotage: str = "none") -> Recorded:
@@ -115,15 +133,18 @@ def test_a_line_that_forgets_is_caught(tmp_path: Path, sabotage: str) -> None:
     pytest.fail("nothing was lost in any of the states tried")
 
 
+# In parts, each well below what a hanging test is given.
 @pytest.mark.slow
-def test_no_kill_before_any_call_loses_a_flushed_reading(good: Recorded) -> None:
-    report = good.sweep_kills()
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_kill_before_any_call_loses_a_flushed_reading(good: Recorded, part: int) -> None:
+    report = good.sweep_kills(every=PARTS, first=part)
     assert not report.violations, str(report)
-    assert report.checked == good.recording.run.calls > 1000
+    assert report.checked > 1200 // PARTS
 
 
 @pytest.mark.slow
-def test_no_power_cut_loses_a_flushed_reading(good: Recorded) -> None:
-    report = good.sweep_states()
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_power_cut_loses_a_flushed_reading(good: Recorded, part: int) -> None:
+    report = good.sweep_states(every=PARTS, first=part)
     assert not report.violations, str(report)
-    assert report.checked > 5000
+    assert report.checked > 6000 // PARTS

@@ -145,7 +145,8 @@ class Hostile:
 
     def _serve_one(self, head: bytes, stream: BufferedReader, connection: socket.socket, number: int) -> None:
         method, path = head.decode().split(" ", 2)[:2]
-        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head.decode().splitlines()[1:])}
+        pairs = [line.split(": ", 1) for line in head.decode().splitlines()[1:]]
+        headers = {name.lower(): value for name, value in pairs}
         body = stream.read(int(headers.get("content-length", "0")))
         request = Request(method, path, {"Authorization": headers.get("authorization", "")}, body)
         queue = self.script.get(path)
@@ -169,7 +170,7 @@ def honest_but(change: Callable[[Response], Response]) -> Misdeed:
 
 
 def _head(stream: BufferedReader) -> bytes | None:
-    lines = []
+    lines: list[bytes] = []
     while line := stream.readline():
         if line == b"\r\n":
             return b"".join(lines).removesuffix(b"\r\n")

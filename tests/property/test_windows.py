@@ -37,8 +37,10 @@ def views(draw: st.DrawFn, window: Window) -> View:
     shown = draw(st.none() | st.sampled_from([TextRule.KEEP, TextRule.PSEUDONYM]))
     items = [] if shown is None else [ViewField(SERIAL, text=shown)]
     clip = draw(st.none() | st.just((10, 60))) if window not in (Window.DELTA, Window.COUNT) else None
-    rounding = draw(st.sampled_from([{}, {"factor": 7}, {"factor": 10}, {"band": (20, 50)}]))
-    items.append(ViewField(VALUE, window, clip, **({} if window is Window.COUNT else rounding)))
+    factor, band = draw(st.sampled_from([(1, ()), (7, ()), (10, ()), (1, (20, 50))]))
+    if window is Window.COUNT:
+        factor, band = 1, ()
+    items.append(ViewField(VALUE, window, clip, band, factor))
     noted = draw(st.sampled_from([Window.FIRST, Window.LAST, Window.COUNT]))
     items.append(ViewField(NOTE, noted, text=None if noted is Window.COUNT else TextRule.KEEP))
     return view_of(KIND, *items, every_ms=EVERY_MS)

@@ -105,3 +105,26 @@ def test_another_process_that_opens_and_closes_leaves_the_log_of_a_live_connecti
     assert (tmp_path / "a.db-wal").exists()
     second.close()
     database.close()
+
+
+def test_a_transaction_inside_another_is_undone_with_it(tmp_path: Path) -> None:
+    database = opened(tmp_path / "a.db")
+
+    def outer() -> None:
+        with database.write():
+            insert(database, "inner")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        outer()
+    with database.read() as connection:
+        assert connection.execute("SELECT * FROM words").fetchall() == []
+
+
+def test_what_was_deleted_is_in_neither_file_nor_log_once_the_log_is_emptied(tmp_path: Path) -> None:
+    database = opened(tmp_path / "a.db")
+    insert(database, "a word that must go")
+    with database.write() as connection:
+        connection.execute("DELETE FROM words")
+    database.empty_log()
+    assert not [path.name for path in tmp_path.iterdir() if b"a word that must go" in path.read_bytes()]

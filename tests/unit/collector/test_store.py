@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from edge_sdk.collector.intake import Arrival, Box, Kept, TagRow
-from edge_sdk.collector.store import IntakeStore, TagEntry
+from edge_sdk.collector.store import CONTROL_BYTES, IntakeStore, TagEntry
+from edge_sdk.core.envelope import LIMITS
+from edge_sdk.core.labels import TYP_CONTROL
 
 DAY = 20_000
 KID = b"k" * 8
@@ -55,6 +57,31 @@ def test_another_body_under_the_same_id_is_a_conflict_and_changes_nothing(store:
 def test_a_control_message_and_a_batch_may_share_an_id(store: IntakeStore) -> None:
     store.keep(arrival(store, b"1", b"body"))
     assert store.keep(arrival(store, b"1", b"word", box=Box.CONTROL)) is Kept.STORED
+
+
+def test_batches_that_used_up_the_quota_leave_room_for_the_longest_wipe_receipt(store: IntakeStore) -> None:
+    assert store.keep(arrival(store, b"1", bytes(100))) is Kept.STORED
+    assert store.keep(arrival(store, b"2", b"x")) is Kept.OVER_QUOTA
+    longest = bytes(LIMITS[TYP_CONTROL])
+    assert store.keep(arrival(store, b"3", longest, box=Box.CONTROL)) is Kept.STORED
+
+
+def test_control_messages_have_a_quota_too_and_a_new_table_does_not_lift_it(store: IntakeStore) -> None:
+    large = bytes(CONTROL_BYTES - 1)
+    assert store.keep(arrival(store, b"1", large, box=Box.CONTROL)) is Kept.STORED
+    store.publish({DAY: [entry(b"t")]}, oldest_epoch=DAY - 1)
+    assert store.keep(arrival(store, b"2", b"xx", box=Box.CONTROL)) is Kept.OVER_QUOTA
+    assert store.keep(arrival(store, b"3", bytes(100))) is Kept.STORED
+
+
+def test_an_erased_batch_is_not_read_again_and_not_stored_again(store: IntakeStore, tmp_path: Path) -> None:
+    body = b"what a household asked to be deleted"
+    first = arrival(store, b"1", body)
+    store.keep(first)
+    store.erase([b"1" * 16])
+    assert list(store.bodies(Box.BATCHES)) == []
+    assert not [path.name for path in tmp_path.iterdir() if body in path.read_bytes()]
+    assert store.keep(first) is Kept.DUPLICATE
 
 
 def test_a_tag_stores_up_to_its_quota_and_no_byte_more(store: IntakeStore) -> None:

@@ -1,0 +1,82 @@
+"""
+The clock: the wall where it is believable, the floor where it is not, and nothing lifts the floor but a signed time.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from edge_sdk import clock
+from edge_sdk.clock import Clock
+from edge_sdk.core.batch import ClockQuality
+
+YEAR_MS = 365 * 86_400_000
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the system clock as a test sets it, in milliseconds."""
+    held = [1_790_000_000_000]
+    monkeypatch.setattr(time, "time_ns", lambda: held[0] * 1_000_000)
+    return held
+
+
+@pytest.fixture
+def mono(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the monotonic clock as a test sets it, in milliseconds."""
+    held = [60_000]
+    monkeypatch.setattr(clock, "mono_ms", lambda: held[0])
+    return held
+
+
+def test_a_wall_above_the_floor_counts(wall: list[int], mono: list[int]) -> None:
+    now = Clock(wall[0] - 5_000).now()
+    assert (now.wall_ms, now.floor_ms, now.quality) == (wall[0], wall[0] - 5_000, ClockQuality.WALL)
+    assert now.wall_s == wall[0] // 1000
+
+
+def test_a_clock_that_was_never_set_is_replaced_by_the_floor_and_says_so(wall: list[int], mono: list[int]) -> None:
+    floor, wall[0] = wall[0], 0
+    now = Clock(floor).now()
+    assert (now.wall_ms, now.quality) == (floor, ClockQuality.FLOOR)
+    assert Clock(floor).reading_ms() == floor
+
+
+def test_the_floor_goes_on_with_powered_on_time(wall: list[int], mono: list[int]) -> None:
+    held = Clock(wall[0])
+    wall[0], mono[0] = 0, mono[0] + 5_000
+    assert held.now().floor_ms == 1_790_000_005_000
+
+
+def test_a_spoofed_wall_never_lifts_the_floor(wall: list[int], mono: list[int]) -> None:
+    held = Clock(wall[0])
+    wall[0] += 100 * YEAR_MS
+    assert held.now().floor_ms == 1_790_000_000_000
+    wall[0] -= 200 * YEAR_MS
+    assert held.now().floor_ms == 1_790_000_000_000
+
+
+def test_a_signed_time_lifts_the_floor_and_an_older_one_does_not(wall: list[int], mono: list[int]) -> None:
+    held = Clock(wall[0])
+    held.raise_floor(wall[0] + 1_000)
+    held.raise_floor(wall[0] - 1_000)
+    assert held.now().floor_ms == wall[0] + 1_000
+
+
+def test_without_a_floor_there_is_none(wall: list[int], mono: list[int]) -> None:
+    held = Clock()
+    mono[0] += 5_000
+    assert held.now().floor_ms == 0
+
+
+def test_an_instant_on_the_monotonic_clock_becomes_wall_time(wall: list[int], mono: list[int]) -> None:
+    assert Clock(wall[0]).of_mono(mono[0] - 250) == wall[0] - 250
+
+
+def test_the_real_clocks_run_forward() -> None:
+    before = clock.mono_ms(), clock.wall_s()
+    time.sleep(0.002)
+    assert clock.mono_ms() > before[0]
+    assert clock.wall_s() >= before[1] > 1_700_000_000
