@@ -164,14 +164,14 @@ class Uplink:
         if (message := self._desk.telling.next_message()) is not None:
             return self._trip(Errand.CONTROL, "POST", "/v1/control", now, body=message.body, message=message)
         if self._asks_root:
-            return self._trip(Errand.ROOT, "GET", f"/v1/root/{consent.root.version + 1}", now)
+            return self._root_trip(now)
         if consent.wants_downlink(now):
             return self._trip(Errand.DOWNLINK, "GET", "/v1/downlink", now)
         if consent.wants_recipients(now):
             return self._trip(Errand.RECIPIENTS, "GET", "/v1/recipients", now)
         parcel = self._desk.next_parcel(now)
         if parcel is None:
-            return IDLE_MS
+            return self._root_trip(now) if epoch_of(now.wall_s) != self._root_asked else IDLE_MS
         return self._trip(Errand.BATCH, "POST", "/v1/batches", now, body=parcel.body, parcel=parcel)
 
     def _settle(self, trip: Trip, response: Response | None, now: Now) -> None:
@@ -184,7 +184,7 @@ class Uplink:
         elif trip.message is not None:
             self._settle_message(trip.message, response, now)
         elif trip.errand is Errand.ROOT:
-            self._settle_root(response, now)
+            self._settle_root(trip, response, now)
         else:
             self._settle_document(trip, response, now)
 
@@ -246,11 +246,11 @@ class Uplink:
         self._desk.telling.done(message)
         self._failures = 0
 
-    def _settle_root(self, response: Response, now: Now) -> None:
+    def _settle_root(self, trip: Trip, response: Response, now: Now) -> None:
         """
         Take the next root, one step at a time; that there is none is an answer as well.
         """
-        self._asks_root = False
+        self._asks_root, self._root_asked = False, trip.epoch
         if response.status == 404:
             return
         try:
@@ -276,6 +276,7 @@ class Uplink:
             self.last_error = outcome.why
             tell(Event.LATER, status=response.status)
             if self._bad_answers >= PATIENCE:
+                self._asks_root = response.status == 200  # a receipt by keys this root does not know, or a portal
                 self._fail(now, response, outcome.why)
             return
         self._failures = self._bad_answers = 0
@@ -295,7 +296,6 @@ class Uplink:
                 raise UplinkError(f"the collector answered {response.status} to a request for the {trip.errand.value}")
             if trip.errand is Errand.DOWNLINK:
                 self._clock.raise_floor(consent.accept_downlink(response.body, now, epochs=(trip.epoch,)))
-                self._ask_root_daily(trip.epoch)
             else:
                 consent.accept_recipients(response.body, now)
         except EdgeError as error:
@@ -306,9 +306,11 @@ class Uplink:
         self._failures = 0
         self.last_error = ""
 
-    def _ask_root_daily(self, epoch: int) -> None:
-        if epoch != self._root_asked:
-            self._root_asked, self._asks_root = epoch, True
+    def _root_trip(self, now: Now) -> Trip:
+        """
+        Return a request for the next root: when a document was refused, and once a day when there is nothing else.
+        """
+        return self._trip(Errand.ROOT, "GET", f"/v1/root/{self._desk.consent.root.version + 1}", now)
 
     def _tell_trouble(self, error: StorageError) -> None:
         self.last_error = str(error)

@@ -7,6 +7,7 @@ The uplink is driven call by call with a scripted clock; requests go over real s
 from __future__ import annotations
 
 import asyncio
+import os
 import email.utils
 import gzip
 import hashlib
@@ -30,7 +31,8 @@ from edge_sdk.http_transport import HttpTransport
 from edge_sdk.opening import Site
 from edge_sdk.outbox import Held
 from edge_sdk.transport import Response
-from edge_sdk.uplink import PATIENCE, Errand, Trip, Uplink, drive
+from edge_sdk.courier import drive
+from edge_sdk.uplink import PATIENCE, Errand, Trip, Uplink
 from tests import site as sites
 from tests.gateway.hostile import Exchange, Hostile, Misdeed, answer, hang, honest_but, honestly, hostile, raw, reset
 from tests.site import LocalSite, later, reading
@@ -47,7 +49,12 @@ class Device:
         self.site = site
         self.parts = parts
         self.uplink = Uplink(
-            parts.line, routing=parts.uplink._routing, clock=parts.clock, chance=lambda: DRAW, first_ms=0
+            parts.line,
+            routing=parts.uplink._routing,
+            clock=parts.clock,
+            chance=lambda: DRAW,
+            draw=os.urandom,
+            first_ms=0,
         )
         self.now = later(parts.clock.now(), 1)
         self.transport = HttpTransport(f"http://127.0.0.1:{port}", timeout_ms=timeout_ms)
