@@ -66,19 +66,23 @@ class Queueing:
         """
         while self._due and self._due[0][0] <= mono_ms:
             self._waiting.pop(heapq.heappop(self._due)[1], None)
+        while (best := self._best(permit)) is not None:
+            held, stream, grant = best
+            try:
+                body = unseal_body(stream.entry, held, self._rooms.outbox.sealed_body(held))
+                return Parcel(held, body, grant, Lane.NOW if _is_now(stream) else Lane.NORMAL)
+            except (Tampered, StorageError):
+                self._give_up(stream, held, mono_ms)  # so the next round meets another
+        return None
+
+    def _best(self, permit: Callable[[Stream], SendGrant | None]) -> tuple[Held, Stream, SendGrant] | None:
         heads = []
         for row, queue in self._rooms.outbox.queues.items():
             stream = self._streams.get(row)
             held = self._head(queue)
             if stream is not None and held is not None and (grant := permit(stream)) is not None:
                 heads.append((self._rank(stream, held), held, stream, grant))
-        for _, held, stream, grant in sorted(heads, key=lambda head: head[0]):
-            try:
-                body = unseal_body(stream.entry, held, self._rooms.outbox.sealed_body(held))
-                return Parcel(held, body, grant, Lane.NOW if _is_now(stream) else Lane.NORMAL)
-            except (Tampered, StorageError):
-                self._give_up(stream, held, mono_ms)
-        return None
+        return min(heads, key=lambda head: head[0])[1:] if heads else None
 
     def settle(self, parcel: Parcel, outcome: Outcome, *, mono_ms: int, draw: float) -> None:
         """
