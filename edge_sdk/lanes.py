@@ -27,7 +27,7 @@ from edge_sdk.core.retry import delay_s
 from edge_sdk.errors import StorageError, UplinkError
 from edge_sdk.transport import Lane as QueueLane
 from edge_sdk.transport import Request, Transport
-from edge_sdk.vault import Lane, read_lane
+from edge_sdk.vault import read_lane
 
 MAX_LANES: Final = 8
 _PATH: Final = "/v1/control"
@@ -77,8 +77,7 @@ async def deliver(
     clock = Clock()
     while not stopped.is_set() and (places := waiting(folder)):
         for place in places:
-            lane = read_lane(place.parent, place.name)
-            if await _deliver_one(lane, transport_to(lane.address), clock):
+            if await _deliver_one(place, transport_to, clock):
                 files.remove(place)
         if waiting(folder):
             with contextlib.suppress(TimeoutError):
@@ -86,7 +85,15 @@ async def deliver(
             attempt += 1
 
 
-async def _deliver_one(lane: Lane, transport: Transport, clock: Clock) -> bool:
+async def _deliver_one(place: Path, transport_to: Callable[[str], Transport], clock: Clock) -> bool:
+    """
+    Try once; a lane set that cannot be read is tried again like one that is not answered.
+    """
+    try:
+        lane = read_lane(place.parent, place.name)
+    except StorageError:
+        return False
+    transport = transport_to(lane.address)
     headers = {
         "Authorization": authorization(
             route(lane.routing, epoch_of(clock.now().wall_s)), "POST", _PATH, lane.receipt

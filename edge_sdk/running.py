@@ -101,11 +101,14 @@ class Running:
         if self._is_ending:  # stop() came before there was anything to stop
             self._stopped.set()
         try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self.deliver_receipts())
+            delivering = asyncio.create_task(self.deliver_receipts())
+            try:
                 await drive(
                     self.site.uplink, self._transport, on_writer=self._writer.call_async, stopped=self._stopped
                 )
+            finally:
+                delivering.cancel()
+                await asyncio.wait({delivering})
         except LifecycleRefused:
             if not self._is_ending:  # closed while a job was on its way to the writer: that is a stop as well
                 raise

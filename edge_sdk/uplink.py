@@ -23,7 +23,7 @@ from edge_sdk.core.keys import RoutingSecret, authorization, epoch_of, route
 from edge_sdk.core.messages import accept_time, encode_time_request
 from edge_sdk.core.receipt import Kind, Outcome, judge
 from edge_sdk.core.retry import delay_s, retry_after_s
-from edge_sdk.errors import EdgeError, StorageError, UplinkError
+from edge_sdk.errors import ConsentRefused, EdgeError, StorageError, Tampered, UplinkError
 from edge_sdk.events import Event, tell
 from edge_sdk.queueing import Parcel
 from edge_sdk.telling import Message, Telling
@@ -300,7 +300,7 @@ class Uplink:
                 consent.accept_recipients(response.body, now)
         except EdgeError as error:
             tell(Event.DOCUMENT_REFUSED, status=response.status)
-            self._asks_root = response.status == 200  # signed by keys this root does not know: there may be a newer one
+            self._asks_root = isinstance(error, Tampered | ConsentRefused)  # perhaps signed by keys of a newer root
             self._fail(now, response, str(error))
             return
         self._failures = 0

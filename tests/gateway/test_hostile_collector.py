@@ -435,6 +435,7 @@ def test_two_devices_send_the_same_header_names_in_the_same_order_and_one_user_a
         assert shapes[0] == shapes[1]
         assert {path: list(names) for path, names in shapes[0]} == {
             "/v1/downlink": [b"Host", b"User-Agent", b"Authorization"],
+            "/v1/root/2": [b"Host", b"User-Agent", b"Authorization"],
             BATCHES: [b"Host", b"User-Agent", b"Authorization", b"Content-Type", b"Content-Length"],
         }
         agents = {e.header(b"User-Agent") for each in (server, other_server) for e in each.exchanges}
@@ -450,7 +451,7 @@ def test_nothing_is_sent_before_a_fresh_downlink_after_a_start(device: Device, s
         device.wait(CEILING_S)
     assert BATCHES not in server.paths()
     device.deliver_all()
-    assert server.paths()[-1] == BATCHES
+    assert server.paths()[-2:] == [BATCHES, "/v1/root/2"]
 
 
 def test_a_day_without_news_stops_sending_until_there_is_some(device: Device, server: Hostile) -> None:

@@ -126,6 +126,7 @@ def test_everything_constant_in_what_the_intake_is_handed_is_the_same_for_every_
             assert {taken_apart(body)[0] for body in plant.envelopes[epoch]} == wanted
             assert {(request.method, request.path) for request in plant.asked[epoch]} == {
                 ("GET", "/v1/downlink"),
+                ("GET", "/v1/root/2"),
                 ("POST", "/v1/batches"),
             }
             kinds = {request.headers.get("Content-Type") for request in plant.asked[epoch]}
