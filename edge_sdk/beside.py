@@ -12,7 +12,7 @@ from edge_sdk.clock import Clock, Now
 from edge_sdk.config import Config
 from edge_sdk.consent_state import FRESH_WITHIN_MS, ConsentState
 from edge_sdk.core.policy import Policy, Purpose, purpose_digest
-from edge_sdk.errors import BadInput, LifecycleRefused
+from edge_sdk.errors import BadInput, LifecycleRefused, StorageError
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.opening import suite_of
 from edge_sdk.outbox import Outbox
@@ -20,6 +20,8 @@ from edge_sdk.policy_file import load_policy
 from edge_sdk.status import PurposeStatus, Status, clock_word, purpose_status
 from edge_sdk.stream_record import Record, open_record
 from edge_sdk.vault import Lane, Vault, read_lane
+
+_TRIES = 3
 
 
 def status_beside(config: Config) -> Status:
@@ -30,7 +32,7 @@ def status_beside(config: Config) -> Status:
         VaultUnavailable: when the site is not enrolled.
         LifecycleRefused: when it was never started.
     """
-    vault = Vault.open(config.folder, FileKeyStore(config.folder), draw=_no_draw, finish=False)
+    vault = _open_vault(config)
     consent = ConsentState(read_lane(config.folder), vault, alg=suite_of(config), write=_no_write)
     if not consent.held.policies:
         raise LifecycleRefused("this site was enrolled but never started", hint="open it once with Gateway or replay")
@@ -40,6 +42,15 @@ def status_beside(config: Config) -> Status:
         return _status(config, consent, policy, outbox, vault)
     finally:
         outbox.close()
+
+
+def _open_vault(config: Config) -> Vault:
+    for _ in range(_TRIES):
+        try:
+            return Vault.open(config.folder, FileKeyStore(config.folder), draw=_no_draw, finish=False)
+        except StorageError:
+            continue  # the gateway may be replacing the root key: vault and key were read on two sides of it
+    return Vault.open(config.folder, FileKeyStore(config.folder), draw=_no_draw, finish=False)
 
 
 def _status(config: Config, consent: ConsentState, policy: Policy, outbox: Outbox, vault: Vault) -> Status:

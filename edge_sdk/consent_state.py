@@ -25,7 +25,7 @@ from edge_sdk.consent_record import (
     encode_held,
     note_use,
 )
-from edge_sdk.core.consent import CollectGrant, Decision, decide
+from edge_sdk.core.consent import STANDING_OF, CollectGrant, Decision, Standing, decide
 from edge_sdk.core.cose import parse_document, public_key_of
 from edge_sdk.core.documents import (
     Newest,
@@ -103,6 +103,19 @@ class ConsentState:
             denied=self.held.denied,
             now_s=now.wall_s,
         )
+
+    def stands(self, purpose: Purpose, grant_id: bytes) -> bool:
+        """
+        Tell whether what was collected under *grant_id* may still leave, as far as that grant itself goes.
+
+        A purpose that can be withdrawn sends only under grants the statement still lists as given: consent that was
+        withdrawn and given again while the device was away sends nothing that was collected before.
+        """
+        if purpose.basis not in ERASABLE:
+            return True
+        listed = () if self.statement is None else self.statement.grants
+        own = [grant for grant in listed if grant.id == grant_id and grant_id not in self.held.denied]
+        return any(STANDING_OF.get(grant.status) is Standing.VALID for grant in own)
 
     def recipient(self, purpose: Purpose, grant: CollectGrant, now: Now) -> RecipientKey:
         """

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -159,7 +158,7 @@ def _tls() -> ssl.SSLContext:
 def _pin(pin: str) -> bytes:
     try:
         decoded = base64.b64decode(pin, validate=True)
-    except binascii.Error:
+    except ValueError:  # not base64, or not even ASCII
         decoded = b""
     if len(decoded) != _PIN_BYTES:
         raise ConfigError(

@@ -34,9 +34,11 @@ class KeyPage:
 
     def __init__(self, folder: Path) -> None:
         self._page = files.Page(folder / "page.bin", SLOT_BYTES, 2)
-        valid = [found for slot in (0, 1) if (found := self._read(slot)) is not None]
-        self._count, self.entries = max(valid, key=lambda found: found[0], default=(0, {}))
-        self._owed = 0  # slots still to be written until none holds a destroyed key
+        slots = [self._read(slot) or (0, {}) for slot in (0, 1)]
+        self._count, self.entries = max(slots, key=lambda found: found[0])
+        # Slots still to be written until none holds a destroyed key: a power cut may have come between the two writes
+        # of a destroy, or in the second.
+        self._owed = 2 if self._is_stale(self._count % 2) else int(self._is_stale((self._count + 1) % 2))
 
     def put(self, stream: int, batch: int, wrapped: bytes) -> None:
         """
@@ -60,20 +62,29 @@ class KeyPage:
 
     def destroy(self, gone: set[tuple[int, int]]) -> None:
         """
-        Overwrite the keys of *gone* in both slots; nothing happens when none of them is here.
+        Overwrite the keys of *gone* in both slots, and what an earlier destroy left; else nothing happens.
 
-        After a power cut: some may still be there; at the next start they are destroyed as keys without rows.
+        After a power cut: some may still be there; the first destroy after a start, whatever of, ends them too.
         """
         kept = {place: wrapped for place, wrapped in self.entries.items() if place not in gone}
-        if len(kept) != len(self.entries):
-            self.entries = kept
-            self._settle(2)
+        changed = len(kept) != len(self.entries)
+        self.entries = kept
+        self._settle(2 if changed else 0)
 
     def close(self) -> None:
         """
         Close the file.
         """
         self._page.close()
+
+    def _is_stale(self, slot: int) -> bool:
+        """
+        Tell whether a slot may hold a key that is not in force: one destroyed since, or who knows what.
+        """
+        found = self._read(slot)
+        if found is None:
+            return any(self._page.read_slot(slot))
+        return not found[1].keys() <= self.entries.keys()
 
     def _settle(self, slots: int) -> None:
         self._owed = max(self._owed, slots)  # what a failed destroy left over is made up for by the next write
@@ -94,6 +105,8 @@ class KeyPage:
         body = rest[: int.from_bytes(head[12:16])]
         if head[:4] != _MAGIC or hashlib.sha256(head + body).digest()[:_CHECK_BYTES] != check:
             return None  # never written, or torn by a power cut: the other slot is in force
+        if any(rest[len(body) :]):
+            return None  # torn behind what is said: old keys may lie there
         try:
             entries = _ENTRIES(cbor.decode(body, SLOT_BYTES, "key page"), "key page")
         except Malformed:

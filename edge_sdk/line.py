@@ -181,7 +181,7 @@ class Line:
         """
         Return the grant to send what *stream* has queued, None when it may not be sent now.
         """
-        if stream.purpose is None:
+        if stream.purpose is None or not self.consent.stands(stream.purpose, stream.record.grant_id):
             return None
         return self.consent.decide_digest(stream.purpose, stream.record.digest, now).send
 

@@ -11,6 +11,7 @@ statement says (``statements``), files (``registry``), HTTP (``server``).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import Final
 
 from edge_sdk.collector.casebook import Casebook, OrderRow
@@ -139,7 +140,10 @@ class Authority:
             self._registry.set_status(row.id, str(status), since_s=now_s)
         is_covered = any(edition[0] in row.digests for row in (changing if status in GIVING else standing))
         if not is_covered:
-            self._registry.put_grant(self._grant(generation, edition, status=status, now_s=now_s))
+            # Of two grants of one second the narrower counts: a new one is always newer than what it answers.
+            since_s = max([now_s, *(row.since_s + 1 for row in standing)])
+            grant = self._grant(generation, edition, status=status, now_s=now_s)
+            self._registry.put_grant(replace(grant, since_s=since_s))
         self.publish(now_s)
 
     def set_account(self, generation: bytes, account: Account, now_s: int) -> None:

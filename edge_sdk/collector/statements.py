@@ -25,12 +25,13 @@ from edge_sdk.core.documents import (
     audience_of,
     sign_statement,
 )
-from edge_sdk.core.documents.statement import MAX_GRANT_RECIPIENTS
+from edge_sdk.core.documents.statement import MAX_GRANT_RECIPIENTS, MAX_GRANTS
 from edge_sdk.core.policy import Basis, Purpose
 
 Draw = Callable[[int], bytes]
 
 _EDITIONS: Final = 2
+_WITHDRAWABLE: Final = frozenset({str(Basis.CONSENT), str(Basis.LEGITIMATE_INTEREST)})
 GIVING: Final = frozenset({Status.GIVEN, Status.RENEWED})
 
 
@@ -118,7 +119,7 @@ def issue(
 
     Args:
         device: whom it is for.
-        grants: all of its grants; ended ones are left out.
+        grants: all of its grants; of those that were replaced only the newest are listed.
         version: above every version issued before.
         now_s: Unix seconds.
         keys: what signs for the statement role.
@@ -141,12 +142,19 @@ def issue(
 
 
 def _listed(grants: Iterable[GrantRow]) -> list[GrantRow]:
-    # The edition before the newest stays listed, so that what was queued under it can still be sent.
+    # The edition before the newest stays listed, so that what was queued under it can still be sent. So does, as far
+    # as there is room, the grant that a newer consent took the place of: a device that was away learns from it whether
+    # what it still has was withdrawn or only renewed.
     by_purpose: dict[str, list[GrantRow]] = {}
+    replaced: dict[str, GrantRow] = {}
     for row in grants:
         if row.ended_s is None:
             by_purpose.setdefault(row.purpose, []).append(row)
-    return [row for rows in by_purpose.values() for row in rows[-_EDITIONS:]]
+        elif row.basis in _WITHDRAWABLE:
+            replaced[row.purpose] = row
+    in_force = [row for rows in by_purpose.values() for row in rows[-_EDITIONS:]]
+    latest = sorted(replaced.values(), key=lambda row: row.since_s, reverse=True)
+    return [*latest[: max(0, MAX_GRANTS - len(in_force))], *in_force]
 
 
 def _grant(row: GrantRow) -> Grant:

@@ -7,10 +7,10 @@ The uplink is driven call by call with a scripted clock; requests go over real s
 from __future__ import annotations
 
 import asyncio
-import os
 import email.utils
 import gzip
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,12 +26,12 @@ from edge_sdk.core.documents import pinned_root
 from edge_sdk.core.keys import RoleSeed, epoch_of
 from edge_sdk.core.receipt import STORED, TOO_LARGE, UNPROCESSABLE, Kind, Outcome, Receipt, sign_receipt
 from edge_sdk.core.retry import CEILING_S, RETRY_AFTER_CEILING_S
+from edge_sdk.courier import drive
 from edge_sdk.errors import UplinkError
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.opening import Site
 from edge_sdk.outbox import Held
 from edge_sdk.transport import Response
-from edge_sdk.courier import drive
 from edge_sdk.uplink import PATIENCE, Errand, Trip, Uplink
 from tests import site as sites
 from tests.gateway.hostile import Exchange, Hostile, Misdeed, answer, hang, honest_but, honestly, hostile, raw, reset

@@ -138,3 +138,38 @@ def test_a_destruction_the_disk_refused_is_made_up_for_by_the_next_write(tmp_pat
     page.put(3, 0, KEY[::-1])
     page.close()
     assert KEY not in (tmp_path / "page.bin").read_bytes()
+
+
+def slots_of(folder: Path) -> list[bytes]:
+    octets = (folder / "page.bin").read_bytes()
+    return [octets[:SLOT_BYTES], octets[SLOT_BYTES:]]
+
+
+@pytest.mark.parametrize("torn_at", [0, 512, 4096])
+def test_a_destroy_cut_off_between_its_writes_is_finished_at_the_next_start(tmp_path: Path, torn_at: int) -> None:
+    page = KeyPage(tmp_path)
+    for number in range(80):
+        page.put(1, number, KEY)
+    before = slots_of(tmp_path)
+    page.destroy({(1, number) for number in range(80)})
+    page.close()
+    after = slots_of(tmp_path)
+    second = page._count % 2
+    after[second] = after[second][:torn_at] + before[second][torn_at:]
+    (tmp_path / "page.bin").write_bytes(b"".join(after))
+    again = KeyPage(tmp_path)
+    again.destroy(set())
+    again.close()
+    assert not any(KEY in slot for slot in slots_of(tmp_path))
+
+
+def test_a_page_without_destroyed_keys_is_not_written_at_a_start(tmp_path: Path) -> None:
+    page = KeyPage(tmp_path)
+    page.put(1, 0, KEY)
+    page.put(2, 0, KEY)
+    page.close()
+    before = slots_of(tmp_path)
+    again = KeyPage(tmp_path)
+    again.destroy(set())
+    again.close()
+    assert slots_of(tmp_path) == before
