@@ -27,7 +27,7 @@ MIDDLE: Final = frozenset({"stream_record", "streams", "consent_record", "consen
 UPPER: Final = frozenset({"queueing", "binding", "uplink"})
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"line", "writer", "opening"}
-PUBLIC: Final = BUILT | {"status", "enrol", "beside", "running", "gateway"}
+PUBLIC: Final = BUILT | {"status", "enrol", "beside", "rights", "running", "gateway"}
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "core": GROUND,
@@ -49,6 +49,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "status": BUILT,
     "enrol": BUILT,
     "beside": BUILT | {"status"},
+    "rights": BUILT,
     "running": BUILT,
     "gateway": BUILT | {"running", "status"},
     "collector": GROUND | {"files", "collector"},
@@ -63,9 +64,9 @@ CORE_LEVELS: Final = (
     {"units", "cbor", "shape", "labels", "claims"},
     {"keys", "cose"},
     {"policy", "reading"},
-    {"policy_lint", "policy_diff", "transforms", "pseudonym", "windows", "table"},
+    {"policy_lint", "policy_diff", "transforms", "pseudonym", "windows", "table", "spoken"},
     {"documents", "consent", "receipt", "lifecycle", "retry"},
-    {"compile", "batch"},  # above consent: what lets a reading move takes its grant
+    {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},
     {"seal"},
     {"messages"},
