@@ -26,8 +26,9 @@ from edge_sdk.core.pseudonym import Pseudonyms, period_of
 from edge_sdk.errors import BadInput, Refused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.recording import Recording
+from edge_sdk.sealing import Rooms
 from edge_sdk.stream_record import open_record
-from edge_sdk.streams import Rooms, Stream, new_stream
+from edge_sdk.streams import Stream, new_stream
 from edge_sdk.vault import PurposeEntry
 
 _RATCHET_LIMIT = 1000  # periods passed at once; a device away longer starts from a fresh key

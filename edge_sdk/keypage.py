@@ -30,10 +30,15 @@ _ENTRIES = list_of(array(uint(), uint(), octets(None, 128)), MAX_ENTRIES)
 class KeyPage:
     """
     Wrapped batch keys by (stream row, batch number).
+
+    Args:
+        read_only: look at the page beside a running gateway; it is neither made nor written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._page = files.Page(folder / "page.bin", SLOT_BYTES, 2)
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        path = folder / "page.bin"
+        self._page = None if read_only else files.Page(path, SLOT_BYTES, 2)
+        self._seen = files.read(path, 2 * SLOT_BYTES) if read_only and files.exists(path) else b""
         slots = [self._read(slot) or (0, {}) for slot in (0, 1)]
         self._count, self.entries = max(slots, key=lambda found: found[0])
         # Slots still to be written until none holds a destroyed key: a power cut may have come between the two writes
@@ -75,7 +80,13 @@ class KeyPage:
         """
         Close the file.
         """
-        self._page.close()
+        if self._page is not None:
+            self._page.close()
+
+    def _slot(self, slot: int) -> bytes:
+        if self._page is None:
+            return self._seen[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES]
+        return self._page.read_slot(slot)
 
     def _is_stale(self, slot: int) -> bool:
         """
@@ -83,7 +94,7 @@ class KeyPage:
         """
         found = self._read(slot)
         if found is None:
-            return any(self._page.read_slot(slot))
+            return any(self._slot(slot))
         return not found[1].keys() <= self.entries.keys()
 
     def _settle(self, slots: int) -> None:
@@ -97,10 +108,11 @@ class KeyPage:
         body = cbor.encode([[stream, batch, wrapped] for (stream, batch), wrapped in sorted(self.entries.items())])
         head = _MAGIC + count.to_bytes(8) + len(body).to_bytes(4)
         check = hashlib.sha256(head + body).digest()[:_CHECK_BYTES]
+        assert self._page is not None  # who only reads neither puts nor destroys
         self._page.write_slot(count % 2, head + check + body)
 
     def _read(self, slot: int) -> tuple[int, dict[tuple[int, int], bytes]] | None:
-        held = self._page.read_slot(slot)
+        held = self._slot(slot)
         head, check, rest = held[:16], held[16:_HEAD_BYTES], held[_HEAD_BYTES:]
         body = rest[: int.from_bytes(head[12:16])]
         if head[:4] != _MAGIC or hashlib.sha256(head + body).digest()[:_CHECK_BYTES] != check:

@@ -29,7 +29,8 @@ from edge_sdk.ledger import Happened
 from edge_sdk.queueing import Parcel, Queueing
 from edge_sdk.recording import Recording
 from edge_sdk.requests import Wish, answer, take_request
-from edge_sdk.streams import Rooms, SealTimes, Stream
+from edge_sdk.sealing import Rooms, SealTimes
+from edge_sdk.streams import Stream
 from edge_sdk.telling import Telling
 
 TICK_MS = 1_000  # decisions are taken anew at least this often, so a change takes effect within a second

@@ -36,7 +36,7 @@ from edge_sdk.outbox import Outbox
 from edge_sdk.policy_file import load_policy, policy_text
 from edge_sdk.recording import Recording
 from edge_sdk.release import __version__
-from edge_sdk.streams import Rooms
+from edge_sdk.sealing import Rooms
 from edge_sdk.telling import Telling
 from edge_sdk.uplink import Uplink
 from edge_sdk.vault import Lane, Vault, read_lane, write_lane

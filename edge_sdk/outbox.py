@@ -95,8 +95,8 @@ class Outbox:
         self._next_sealed = self._next_pending = 1
         self._db = files.open_database(self._path, page_bytes=PAGE_BYTES, read_only=read_only)
         try:
-            if not read_only:
-                self._rows(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
+            # Whoever only reads beside a gateway sees one moment from here to close().
+            self._rows("BEGIN" if read_only else f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
             self._check_format(read_only=read_only)
             self._load_order()
         except BaseException:

@@ -20,7 +20,8 @@ from edge_sdk.core.receipt import Kind, Outcome
 from edge_sdk.core.retry import delay_s
 from edge_sdk.errors import StorageError, Tampered
 from edge_sdk.outbox import Held
-from edge_sdk.streams import Rooms, Stream, unseal_body
+from edge_sdk.sealing import Rooms
+from edge_sdk.streams import Stream, unseal_body
 from edge_sdk.transport import Lane
 
 MAX_ASIDE = 64  # set-aside batches kept for an operator; the oldest go first

@@ -12,41 +12,28 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 from edge_sdk.core import cbor
-from edge_sdk.core.batch import Batch, ClockQuality, Gap, Reason, encode_batch
+from edge_sdk.core.batch import Gap, Reason
 from edge_sdk.core.compile import Outlet
 from edge_sdk.core.consent import CollectGrant
-from edge_sdk.core.cose import public_key_of
 from edge_sdk.core.documents import RecipientKey
-from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, BatchKey, source_tag_key, stream_seed, unwrap, wrap
+from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, BatchKey, source_tag_key, unwrap, wrap
 from edge_sdk.core.policy import Purpose, purpose_digest
-from edge_sdk.core.seal import seal_batch
 from edge_sdk.core.table import Row, decode_tables, encode_tables
 from edge_sdk.errors import BadInput
-from edge_sdk.keypage import KeyPage
-from edge_sdk.outbox import Held, Outbox, PendingRow
+from edge_sdk.outbox import Held, PendingRow
+from edge_sdk.sealing import Rooms, Sealing, SealTimes
 from edge_sdk.stream_record import ID_BYTES, Record, copy_of, seal_record
-from edge_sdk.vault import Draw, PurposeEntry, Vault
+from edge_sdk.vault import PurposeEntry
 
 _TAG_BYTES = 16
+JOURNAL_ROWS: Final = 20_000  # of one stored blob: its decoder reads at most 65,536
 _BODY_LIMIT = 8 << 20
-
-
-@dataclass(slots=True)
-class Rooms:
-    """
-    The rooms a stream writes to, opened by the line.
-    """
-
-    vault: Vault
-    outbox: Outbox
-    page: KeyPage
-    draw: Draw
-    content_alg: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +42,6 @@ class _Mark:
     journalled: dict[int, int]
     record: Record
     key: BatchKey | None
-
-
-@dataclass(frozen=True, slots=True)
-class SealTimes:
-    """
-    What sealing needs to know of now, and how many rows make a batch.
-    """
-
-    floor_ms: int
-    quality: ClockQuality
-    max_rows: int
 
 
 class Stream:
@@ -163,10 +139,11 @@ class Stream:
         assert self._key is not None
         assert self.purpose is not None
         fresh = {at: rows[self.journalled.get(at, 0) :] for at, rows in self.rows.items()}
-        count = sum(map(len, fresh.values()))
-        if count:
-            body = encode_tables(self.purpose.views, fresh)
-            rooms.outbox.put_pending(self.row, self.record.batch, count, self._wrap(body, "pending", rooms))
+        for at, rows in fresh.items():
+            for start in range(0, len(rows), JOURNAL_ROWS):
+                part = rows[start : start + JOURNAL_ROWS]
+                body = self._wrap(encode_tables(self.purpose.views, {at: part}), "pending", rooms)
+                rooms.outbox.put_pending(self.row, self.record.batch, len(part), body)
         self._journal_windows(rooms)
 
     def mark_journalled(self) -> None:
@@ -197,10 +174,8 @@ class Stream:
         flat = [(at, row) for at in sorted(self.rows) for row in self.rows[at]]
         parts = max(1, len(flat) // about.max_rows)
         edges = [len(flat) * part // parts for part in range(parts + 1)]
-        held = [
-            self._seal_part(rooms, flat[start:end], grant=grant, recipient=recipient, about=about)
-            for start, end in pairwise(edges)
-        ]
+        sealing = Sealing(rooms, self.row, self.entry, self.record, self.purpose, grant, recipient, about)
+        held = [one for start, end in pairwise(edges) for one in sealing.seal(flat[start:end])]
         self.rows, self.journalled = {}, {}
         rooms.outbox.drop_pending(self.row)
         self.store(rooms)
@@ -326,48 +301,6 @@ class Stream:
         if snapshots:
             body = self._wrap(cbor.encode(snapshots), "partial", rooms)
             rooms.outbox.put_partial(self.row, self.record.batch, body)
-
-    def _seal_part(
-        self,
-        rooms: Rooms,
-        part: Sequence[tuple[int, Row]],
-        *,
-        grant: CollectGrant,
-        recipient: RecipientKey,
-        about: SealTimes,
-    ) -> Held:
-        assert self.purpose is not None
-        record = self.record
-        seed = stream_seed(rooms.vault.ring.generation.streams, record.purpose, record.grant_id, record.period)
-        tables: dict[int, list[Row]] = {}
-        for at, row in part:
-            tables.setdefault(at, []).append(row)
-        span = (record.next_seq, record.next_seq + len(part) - 1)
-        payload = encode_batch(
-            Batch(
-                record.stream_id, *span, record.digest, public_key_of(seed), about.quality,
-                tuple(gap for _, gap in record.gaps), tables,
-            ),
-            self.purpose.views,
-        )  # fmt: skip
-        batch_id = rooms.draw(ID_BYTES)
-        sealed = seal_batch(
-            payload,
-            grant=grant,
-            recipient=recipient,
-            stream_id=record.stream_id,
-            stream_seed=seed,
-            batch_id=batch_id,
-            content_alg=rooms.content_alg,
-            cek=rooms.draw(SECRET_BYTES),
-            iv=rooms.draw(NONCE_BYTES),
-        )
-        record.next_seq = span[1] + 1
-        body = wrap(self.entry.key, rooms.draw(NONCE_BYTES), sealed, batch_id)
-        told = record.gap_number if record.gaps else 0
-        return rooms.outbox.put_sealed(
-            stream=self.row, span=span, told=told, kept_ms=about.floor_ms, batch_id=batch_id, body=body
-        )
 
     def _wrap(self, body: bytes, table: str, rooms: Rooms) -> bytes:
         assert self._key is not None

@@ -32,6 +32,7 @@ __all__ = [
     "Verdict",
     "decide",
     "ended_grants",
+    "standing_of",
 ]
 
 ABANDON_AFTER_S: Final = 90 * 86400  # a season offline; after that nobody is waiting for a contract's data
@@ -224,10 +225,9 @@ def decide(
     """
     if statement is None:
         return Decision(None, None, Queue.HOLD, Standing.NONE)
-    grant, standing = _newest(purpose, basis, digest, statement=statement, denied=denied)
-    if standing is Standing.VALID and now_s >= statement.exp_s:
-        abandoned = now_s >= statement.exp_s + abandon_after_s
-        standing = Standing.ABANDONED if abandoned else Standing.EXPIRED
+    grant, standing = standing_of(
+        purpose, basis, digest, statement=statement, denied=denied, now_s=now_s, abandon_after_s=abandon_after_s
+    )
     verdict = BY_STANDING.get(basis, {}).get(standing, _HOLD)
     verdict = verdict.narrowed(BY_ACCOUNT.get(statement.account, _HOLD)).narrowed(BY_FRESHNESS[fresh])
     because = _because(statement.account, standing, fresh)
@@ -240,6 +240,31 @@ def decide(
         queue=verdict.queue,
         because=because,
     )
+
+
+def standing_of(
+    purpose: str,
+    basis: Basis,
+    digest: bytes,
+    *,
+    statement: Statement | None,
+    denied: Collection[bytes],
+    now_s: int,
+    abandon_after_s: int = ABANDON_AFTER_S,
+) -> tuple[Grant | None, Standing]:
+    """
+    Return how this edition of *purpose* stands, whatever the account and freshness, and the grant that says so.
+
+    Args:
+        As ``decide``.
+    """
+    if statement is None:
+        return None, Standing.NONE
+    grant, standing = _newest(purpose, basis, digest, statement=statement, denied=denied)
+    if standing is Standing.VALID and now_s >= statement.exp_s:
+        abandoned = now_s >= statement.exp_s + abandon_after_s
+        standing = Standing.ABANDONED if abandoned else Standing.EXPIRED
+    return grant, standing
 
 
 def ended_grants(statement: Statement | None, *, denied: Collection[bytes]) -> frozenset[bytes]:

@@ -196,7 +196,7 @@ class WindowSet:
             trail.closed_until = closed_until
             trail.carry = dict(carry)
             panes = [
-                [start, end, count, 1, mono_ms, source, *map(_joined, slots)]
+                [start, end, count, 1, mono_ms, source, *map(whole_slot, slots)]
                 for start, end, count, _, source, *slots in kept
             ]
             trail.current = panes.pop() if panes else None
@@ -299,5 +299,8 @@ def _split(slot: Any) -> Any:
     return list(divmod(slot, _LIMB)) if isinstance(slot, int) and not -_LIMB <= slot < _LIMB else slot
 
 
-def _joined(slot: Any) -> Any:
+def whole_slot(slot: Any) -> Any:
+    """
+    Return a slot as the pane had it before :meth:`WindowSet.snapshot`.
+    """
     return slot[0] * _LIMB + slot[1] if isinstance(slot, list) else slot

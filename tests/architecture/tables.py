@@ -22,12 +22,14 @@ SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file", "sources", "profiles"}
 )
 # What needs several of them: a stream with its rows and keys, what was accepted, requests to a configured address.
-MIDDLE: Final = frozenset({"stream_record", "streams", "consent_record", "consent_state", "http_transport", "wipe"})
+MIDDLE: Final = frozenset(
+    {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe"}
+)
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
 UPPER: Final = frozenset({"queueing", "binding", "telling", "bookkeeping", "uplink", "courier", "lanes"})
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"line", "writer", "opening"}
-PUBLIC: Final = BUILT | {"status", "enrol", "beside", "running", "gateway"}
+PUBLIC: Final = BUILT | {"status", "enrol", "beside", "rights", "running", "gateway"}
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "core": GROUND,
@@ -39,10 +41,11 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "keystore": GROUND | {"files"},
     **dict.fromkeys(SIBLINGS, FLOOR),
     **dict.fromkeys(MIDDLE, FLOOR | SIBLINGS),
-    "streams": FLOOR | SIBLINGS | {"stream_record"},
+    "sealing": FLOOR | SIBLINGS | {"stream_record"},
+    "streams": FLOOR | SIBLINGS | {"stream_record", "sealing"},
     "consent_state": FLOOR | SIBLINGS | {"consent_record"},
-    "queueing": FLOOR | SIBLINGS | {"streams"},
-    "binding": FLOOR | SIBLINGS | {"stream_record", "streams", "consent_state"},
+    "queueing": FLOOR | SIBLINGS | {"sealing", "streams"},
+    "binding": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams", "consent_state"},
     "telling": FLOOR | SIBLINGS | {"consent_record", "consent_state"},
     "bookkeeping": FLOOR | SIBLINGS | {"consent_state"},
     "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing", "telling"},
@@ -54,6 +57,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "status": BUILT,
     "enrol": BUILT,
     "beside": BUILT | {"status"},
+    "rights": BUILT,
     "running": BUILT,
     "gateway": BUILT | {"running", "status"},
     "collector": GROUND | {"files", "collector"},
@@ -68,9 +72,9 @@ CORE_LEVELS: Final = (
     {"units", "cbor", "shape", "labels", "claims"},
     {"keys", "cose"},
     {"policy", "reading"},
-    {"policy_lint", "policy_diff", "transforms", "pseudonym", "windows", "table"},
+    {"policy_lint", "policy_diff", "transforms", "pseudonym", "windows", "table", "spoken"},
     {"documents", "consent", "receipt", "lifecycle", "retry"},
-    {"compile", "batch"},  # above consent: what lets a reading move takes its grant
+    {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},
     {"seal"},
     {"messages"},

@@ -16,7 +16,8 @@ from unittest import mock
 
 from edge_sdk import files
 from edge_sdk.outbox import Held, Outbox
-from edge_sdk.streams import Rooms, Stream
+from edge_sdk.sealing import Rooms
+from edge_sdk.streams import Stream
 
 
 @contextmanager

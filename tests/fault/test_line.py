@@ -107,12 +107,12 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
 
 def test_no_kill_in_the_sample_loses_a_flushed_reading(good: Recorded) -> None:
-    report = good.sweep_kills(every=61)
+    report = good.sweep_kills(every=97)
     assert not report.violations, str(report)
 
 
 def test_no_power_cut_in_the_sample_loses_a_flushed_reading(good: Recorded) -> None:
-    report = good.sweep_states(every=67)
+    report = good.sweep_states(every=113)
     assert not report.violations, str(report)
 
 

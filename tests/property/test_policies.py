@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.core import cbor
@@ -57,7 +57,7 @@ def names(view: View, key: bytes) -> dict[str, Pseudonyms]:
 def test_the_compiled_policy_does_what_the_policy_says(chance: st.DataObject, policy: Policy) -> None:
     fast = Compiled(policy)
     slow = SlowKind(fast.kind, fast.views, fast.keys)
-    for fields, at_ms in chance.draw(st.lists(readings(fast.kind), min_size=5, max_size=12)):
+    for fields, at_ms in chance.draw(st.lists(readings(fast.kind), min_size=4, max_size=8)):
         assert fast.minimise(fields, at_ms) == slow.take(fields, at_ms)
     assert asdict(fast.tally) == asdict(slow.dropped)
     fast.close()
@@ -69,12 +69,13 @@ def test_the_compiled_policy_does_what_the_policy_says(chance: st.DataObject, po
         assert sorted(outlet.rows, key=repr) == sorted(view.rows, key=repr)
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(st.data(), policies())
 def test_rows_of_any_policy_travel_and_hold_no_other_type_than_the_format_has(
     chance: st.DataObject, policy: Policy
 ) -> None:
     compiled = Compiled(policy)
-    for fields, at_ms in chance.draw(st.lists(readings(compiled.kind), min_size=5, max_size=12)):
+    for fields, at_ms in chance.draw(st.lists(readings(compiled.kind), min_size=4, max_size=8)):
         compiled.minimise(fields, at_ms)
     compiled.close()
     rows = {at: outlet.rows for at, outlet in enumerate(compiled.outlets) if outlet.rows}
@@ -98,6 +99,7 @@ def marked(draw: st.DrawFn, kind: Kind) -> dict[str, Any]:
     return fields
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(st.data(), policies())
 def test_a_text_leaves_whole_only_where_the_view_keeps_it(chance: st.DataObject, policy: Policy) -> None:
     compiled = Compiled(policy)

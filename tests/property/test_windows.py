@@ -7,8 +7,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.core import cbor
@@ -19,9 +18,10 @@ from tests.minimising import KEY, NOON_MS, SERIAL, Minimised, field, kind_of, vi
 from tests.slowly import SlowView
 
 EVERY_MS = 1000
-VALUE = field("value", FieldType.COUNTER, low=0, high=99, modulus=100)
+COUNTERS = {window: field(str(window), FieldType.COUNTER, low=0, high=99, modulus=100) for window in Window}
+VALUE = COUNTERS[Window.SUM]
 NOTE = field("note", FieldType.TEXT)
-KIND = kind_of(VALUE, NOTE)
+KIND = kind_of(*COUNTERS.values(), NOTE)
 SOURCES = ("A", "A", "A", "B", "C")
 MOVES = st.sampled_from([0, 200, 400, 1000, 1600, 2500, -300, -1000, -1400, -2000]) | st.integers(-2500, 2500)
 
@@ -32,18 +32,26 @@ RESTART = st.just("restart")
 EVENTS = st.lists(st.one_of(*[READINGS] * 8, PAUSES, RESTART), min_size=15, max_size=30)
 
 
+SHAPES = st.sampled_from([(1, ()), (7, ()), (10, ()), (1, (20, 50))])
+CLIPS = st.none() | st.just((10, 60))
+
+
 @st.composite
-def views(draw: st.DrawFn, window: Window) -> View:
+def views(draw: st.DrawFn) -> View:
+    """Return a view with every window at once, each of a field of its own that gets the same values."""
     shown = draw(st.none() | st.sampled_from([TextRule.KEEP, TextRule.PSEUDONYM]))
     items = [] if shown is None else [ViewField(SERIAL, text=shown)]
-    clip = draw(st.none() | st.just((10, 60))) if window not in (Window.DELTA, Window.COUNT) else None
-    factor, band = draw(st.sampled_from([(1, ()), (7, ()), (10, ()), (1, (20, 50))]))
-    if window is Window.COUNT:
-        factor, band = 1, ()
-    items.append(ViewField(VALUE, window, clip, band, factor))
+    for window, declared in COUNTERS.items():
+        factor, band = draw(SHAPES) if window is not Window.COUNT else (1, ())
+        clip = draw(CLIPS) if window not in (Window.DELTA, Window.COUNT) else None
+        items.append(ViewField(declared, window, clip, band, factor))
     noted = draw(st.sampled_from([Window.FIRST, Window.LAST, Window.COUNT]))
     items.append(ViewField(NOTE, noted, text=None if noted is Window.COUNT else TextRule.KEEP))
     return view_of(KIND, *items, every_ms=EVERY_MS)
+
+
+def fields_of(source: str, value: object, note: object) -> dict[str, Any]:
+    return {"serial": source, "note": note, **dict.fromkeys(COUNTERS, value)}
 
 
 def tag_of(source: str) -> bytes:
@@ -67,12 +75,9 @@ def windows_of(minimised: Minimised) -> WindowSet:
     return windows
 
 
-@pytest.mark.parametrize("window", Window)
-@given(st.data(), EVENTS, st.sampled_from([0, 300, 86_400_000 - 1]))
-def test_windows_do_what_their_rules_say(
-    window: Window, chance: st.DataObject, events: list[Any], offset_ms: int
-) -> None:
-    view = chance.draw(views(window))
+@settings(max_examples=2 * settings().max_examples)
+@given(views(), EVENTS, st.sampled_from([0, 300, 86_400_000 - 1]))
+def test_windows_do_what_their_rules_say(view: View, events: list[Any], offset_ms: int) -> None:
     fast, slow = Minimised(KIND, view, offset_ms=offset_ms), SlowView(view, KEY.reveal(), offset_ms % EVERY_MS)
     mono_ms = windows_of(fast).mono_ms = slow.mono_ms = 1
     late, at_ms = 0, NOON_MS
@@ -89,9 +94,9 @@ def test_windows_do_what_their_rules_say(
         else:
             source, moved_ms, value, note = event
             at_ms += moved_ms
-            values = {"value": None if value is None else check(VALUE, value), "note": note}
-            taken = fast.take({"serial": source, "value": value, "note": note}, at_ms)
-            assert taken == slow.take(source, values, at_ms)
+            taken = fast.take(fields_of(source, value, note), at_ms)
+            valid = None if value is None else check(VALUE, value)
+            assert taken == slow.take(source, fields_of(source, valid, note), at_ms)
         assert len(fast.rows()) == len(slow.rows)
     fast.closed()
     slow.cut()
@@ -103,7 +108,7 @@ def test_windows_do_what_their_rules_say(
 def test_every_reading_taken_is_counted_in_exactly_one_row(events: list[Any]) -> None:
     minimised = Minimised(KIND, view_of(KIND, ViewField(VALUE, Window.SUM), every_ms=EVERY_MS))
     readings = [event for event in events if isinstance(event, tuple)]
-    taken = sum(minimised.take({"serial": event[0], "value": event[2]}, NOON_MS + event[1]) for event in readings)
+    taken = sum(minimised.take(fields_of(event[0], event[2], None), NOON_MS + event[1]) for event in readings)
     assert sum(abs(row[1]) for row in minimised.closed()) == taken
     assert taken + windows_of(minimised).late == len(readings)
 

@@ -10,8 +10,8 @@ import subprocess
 import sys
 
 
-def on_a_terminal(*arguments: str) -> str:
-    """Return what ``edge-sdk`` with *arguments* prints on a terminal of 200 columns."""
+def on_a_terminal(*arguments: str, columns: int = 200) -> str:
+    """Return what ``edge-sdk`` with *arguments* prints on a terminal of that many columns."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "edge_sdk", *arguments]
     with subprocess.Popen(
@@ -19,7 +19,7 @@ def on_a_terminal(*arguments: str) -> str:
         stdin=theirs,
         stdout=theirs,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "COLUMNS": "200", "TERM": "xterm"},
+        env={**os.environ, "COLUMNS": str(columns), "TERM": "xterm"},
     ) as running:
         os.close(theirs)
         printed = b""

@@ -1,0 +1,122 @@
+"""
+Rows of a stream become sealed batches in the outbox.
+
+A batch is encoded, signed by its stream, padded, sealed to its recipient and wrapped once more under the purpose key.
+Rows whose payload would be larger than a batch may be are sealed in two halves, and those again: a batch has a limit in
+rows for the cadence, and one in bytes for whoever reads it. When to seal is the line's; nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge_sdk.core.batch import MAX_PAYLOAD_BYTES, Batch, ClockQuality, encode_batch
+from edge_sdk.core.consent import CollectGrant
+from edge_sdk.core.cose import public_key_of
+from edge_sdk.core.documents import RecipientKey
+from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, stream_seed, wrap
+from edge_sdk.core.policy import Purpose
+from edge_sdk.core.seal import seal_batch
+from edge_sdk.core.table import Row
+from edge_sdk.keypage import KeyPage
+from edge_sdk.outbox import Held, Outbox
+from edge_sdk.stream_record import ID_BYTES, Record
+from edge_sdk.vault import Draw, PurposeEntry, Vault
+
+
+@dataclass(slots=True)
+class Rooms:
+    """
+    The rooms a stream writes to, opened by the line.
+    """
+
+    vault: Vault
+    outbox: Outbox
+    page: KeyPage
+    draw: Draw
+    content_alg: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealTimes:
+    """
+    What sealing needs to know of now, and how many rows make a batch.
+    """
+
+    floor_ms: int
+    quality: ClockQuality
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """
+    One act of sealing, for one stream under one grant to one recipient.
+    """
+
+    rooms: Rooms
+    row: int
+    entry: PurposeEntry
+    record: Record
+    purpose: Purpose
+    grant: CollectGrant
+    recipient: RecipientKey
+    about: SealTimes
+
+    def seal(self, part: Sequence[tuple[int, Row]]) -> list[Held]:
+        """
+        Seal rows, each with the position of its view, as one batch or as many as their bytes need; in a transaction.
+        """
+        payload = self._payload(part)
+        if len(payload) > MAX_PAYLOAD_BYTES and len(part) > 1:
+            middle = len(part) // 2
+            return [*self.seal(part[:middle]), *self.seal(part[middle:])]
+        return [self._queue(payload, len(part))]
+
+    def _payload(self, part: Sequence[tuple[int, Row]]) -> bytes:
+        record = self.record
+        tables: dict[int, list[Row]] = {}
+        for at, row in part:
+            tables.setdefault(at, []).append(row)
+        batch = Batch(
+            stream_id=record.stream_id,
+            first=record.next_seq,
+            last=record.next_seq + len(part) - 1,
+            digest=record.digest,
+            stream_key=public_key_of(self._seed()),
+            clock=self.about.quality,
+            gaps=tuple(gap for _, gap in record.gaps),
+            tables=tables,
+        )
+        return encode_batch(batch, self.purpose.views)
+
+    def _queue(self, payload: bytes, rows: int) -> Held:
+        draw, record = self.rooms.draw, self.record
+        batch_id = draw(ID_BYTES)
+        sealed = seal_batch(
+            payload,
+            grant=self.grant,
+            recipient=self.recipient,
+            stream_id=record.stream_id,
+            stream_seed=self._seed(),
+            batch_id=batch_id,
+            content_alg=self.rooms.content_alg,
+            cek=draw(SECRET_BYTES),
+            iv=draw(NONCE_BYTES),
+        )
+        span = (record.next_seq, record.next_seq + rows - 1)
+        record.next_seq = span[1] + 1
+        return self.rooms.outbox.put_sealed(
+            stream=self.row,
+            span=span,
+            told=record.gap_number if record.gaps else 0,
+            kept_ms=self.about.floor_ms,
+            batch_id=batch_id,
+            body=wrap(self.entry.key, draw(NONCE_BYTES), sealed, batch_id),
+        )
+
+    def _seed(self) -> bytes:
+        record = self.record
+        secret = self.rooms.vault.ring.generation.streams
+        return stream_seed(secret, record.purpose, record.grant_id, record.period)
