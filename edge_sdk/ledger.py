@@ -30,6 +30,7 @@ MAX_COUNTS: Final = 4
 _LENGTH_BYTES: Final = 4
 _ENTRY_LIMIT: Final = 512
 _FILE_LIMIT: Final = 2 * MAX_BYTES
+_RECORD_LIMIT: Final = 256  # an entry with its frame is at most about 200 bytes
 _NUMBER_BYTES: Final = 8
 _PLACE_BYTES: Final = _NUMBER_BYTES + 32
 _GENESIS: Final = hashlib.sha256(b"edge-sdk/ledger/1").digest()
@@ -155,6 +156,8 @@ class Ledger:
         """
         content = files.read(self._path, _FILE_LIMIT) if files.exists(self._path) else b""
         records = list(_records(content))
+        if records and not _opens(records[-1], self._key):  # its length arrived, not all of its bytes
+            records.pop()
         self._size = sum(map(len, records)) + _LENGTH_BYTES * len(records)
         if not records and files.exists(self._old):  # cut between the move and the first entry of the new file
             records = list(_records(files.read(self._old, _FILE_LIMIT)))
@@ -173,13 +176,17 @@ def read_ledger(folder: Path, key: LedgerKey) -> Iterator[Entry]:
         BadInput: naming the first entry that was flipped, removed or moved.
         StorageError: when a file cannot be read.
     """
-    follows: tuple[int, bytes] | None = None
+    follows: tuple[int, bytes] | None = None if files.exists(folder / "ledger.old") else (0, _GENESIS)
     for name in ("ledger.old", "ledger.bin"):
         if files.exists(folder / name):
-            for record in _records(files.read(folder / name, _FILE_LIMIT)):
+            content, read = files.read(folder / name, _FILE_LIMIT), 0
+            for record in _records(content):
                 entry = _open(record, key, follows)
                 yield entry
                 follows = (entry.number + 1, hashlib.sha256(record).digest())
+                read += _LENGTH_BYTES + len(record)
+            if len(content) - read > _RECORD_LIMIT:  # more than a power cut can tear
+                raise BadInput(f"ledger entry {0 if follows is None else follows[0]} was changed in its length")
 
 
 def check_head(folder: Path, key: LedgerKey, told: tuple[bytes, int]) -> None:
@@ -211,6 +218,14 @@ def _open(record: bytes, key: LedgerKey, follows: tuple[int, bytes] | None) -> E
     except BadInput:
         raise BadInput(f"ledger entry {expected} was changed") from None
     return Entry(number, at_s, Happened(happened), purpose, counts)
+
+
+def _opens(record: bytes, key: LedgerKey) -> bool:
+    try:
+        _open(record, key, None)
+    except BadInput:
+        return False
+    return True
 
 
 def _all_records(folder: Path) -> Iterator[bytes]:

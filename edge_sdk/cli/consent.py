@@ -21,7 +21,8 @@ from edge_sdk import files, requests
 from edge_sdk.clock import Now, mono_ms
 from edge_sdk.config import Config
 from edge_sdk.core.keys import LedgerKey
-from edge_sdk.errors import FolderInUse, Refused, StorageError
+from edge_sdk.core.receipt import WipeReceipt
+from edge_sdk.errors import FolderInUse, LifecycleRefused, Refused, StorageError
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.lanes import deliver, waiting
@@ -105,13 +106,20 @@ def _ask(folder: Path, asked: Asked) -> None:
     requests.ask(folder, asked)
     ends_ms = mono_ms() + _ANSWER_MS
     while mono_ms() < ends_ms:
-        if (answered := requests.take_answer(folder)) is not None:
-            if not answered[0]:
-                raise Refused(answered[1])
+        if _is_done(folder, asked):
             return
         threading.Event().wait(_LOOK_S)
     requests.withdraw_request(folder)
     raise StorageError("the running gateway did not answer", hint="stop it and ask again")
+
+
+def _is_done(folder: Path, asked: Asked) -> bool:
+    if asked.wish is Wish.WIPE:  # the answer is erased with the rest: what tells is that the keys are gone
+        return not files.exists(folder / "vault.bin")
+    answered = requests.take_answer(folder)
+    if answered is not None and not answered[0]:
+        raise Refused(answered[1])
+    return answered is not None
 
 
 def _wipe(arguments: argparse.Namespace) -> int:
@@ -126,14 +134,21 @@ def _wipe(arguments: argparse.Namespace) -> int:
             _ask(config.folder, Asked(Wish.WIPE))
             print("the running gateway erases the site and delivers the receipt")
             return 0
-        for store in receipt.stores:
-            print(f"{store.name}: {store.method}{'' if store.verified else ', NOT VERIFIED'}, {store.items} items")
-        incomplete = not is_complete(receipt)
-        if incomplete:
-            print("not everything could be erased: destroy the medium", file=sys.stderr)
+        except LifecycleRefused:  # an erase was cut off; opening the site has finished it
+            print("the erase that was cut off is finished")
+        else:
+            incomplete = not _print_receipt(receipt)
     left = asyncio.run(_deliver(config, arguments.timeout))
     print(f"{left} receipts wait for the collector; run this again" if left else "the receipt is with the collector")
     return 5 if incomplete else 6 if left else 0
+
+
+def _print_receipt(receipt: WipeReceipt) -> bool:
+    for store in receipt.stores:
+        print(f"{store.name}: {store.method}{'' if store.verified else ', NOT VERIFIED'}, {store.items} items")
+    if not is_complete(receipt):
+        print("not everything could be erased: destroy the medium", file=sys.stderr)
+    return is_complete(receipt)
 
 
 async def _deliver(config: Config, timeout_s: float) -> int:
