@@ -117,6 +117,7 @@ class Uplink:
         self._not_before_ms = clock.now().mono_ms + int(chance() * first_ms)
         self._draw = draw
         self._asks_time = self._asks_root = False
+        self._others_first = False
         self._root_asked = -1
         self.last_acked_ms: int | None = None
         self.last_error = ""
@@ -157,12 +158,21 @@ class Uplink:
             self._fail(now, None, str(error))
 
     def _next_trip(self, now: Now) -> Trip | int:
-        consent = self._desk.consent
         if self._asks_time or now.quality is ClockQuality.FLOOR:
             return self._time_trip(now)
         self._desk.telling.seal_waiting(now)
-        if (message := self._desk.telling.next_message()) is not None:
-            return self._trip(Errand.CONTROL, "POST", "/v1/control", now, body=message.body, message=message)
+        message = self._desk.telling.next_message()
+        if message is None:
+            return self._other_trip(now)
+        if self._others_first and isinstance(other := self._other_trip(now), Trip):
+            return other
+        return self._trip(Errand.CONTROL, "POST", "/v1/control", now, body=message.body, message=message)
+
+    def _other_trip(self, now: Now) -> Trip | int:
+        """
+        Return the next request that tells the authority nothing.
+        """
+        consent = self._desk.consent
         if self._asks_root:
             return self._root_trip(now)
         if consent.wants_downlink(now):
@@ -175,6 +185,9 @@ class Uplink:
         return self._trip(Errand.BATCH, "POST", "/v1/batches", now, body=parcel.body, parcel=parcel)
 
     def _settle(self, trip: Trip, response: Response | None, now: Now) -> None:
+        # A message that is not receipted lets others pass: the root or the time may be missing, then a batch has waited.
+        if trip.errand not in (Errand.TIME, Errand.ROOT):
+            self._others_first = trip.message is not None
         if trip.errand is Errand.TIME:
             self._settle_time(trip, response, now)
         elif response is None or response.status >= 500 or response.status in _WHOLE_COLLECTOR:
@@ -241,9 +254,11 @@ class Uplink:
         root, message_id = self._desk.consent.root, message.message_id
         outcome = judge(response.status, response.body, root=root, batch_id=message_id, body_sha256=body_sha256)
         if outcome.kind is Kind.LATER:
+            self._asks_root = response.status == 200  # a receipt by keys this root does not know, or a portal
             self._fail(now, response, outcome.why)
             return
         self._desk.telling.done(message)
+        self._others_first = False
         self._failures = 0
 
     def _settle_root(self, trip: Trip, response: Response, now: Now) -> None:
