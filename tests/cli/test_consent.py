@@ -85,7 +85,9 @@ def test_a_refusal_leaves_the_site_as_it_was(site: LocalSite, capsys: pytest.Cap
         assert gateway.record("inverter", reading(1)) == 2
 
 
-def test_a_statement_can_be_brought_by_file(site: LocalSite, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_statement_can_be_brought_by_file(
+    site: LocalSite, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     site.set_grant("improvement", Status.WITHDRAWN)
     brought = statement_in(site, tmp_path / "statement.cose")
     said = called(capsys, "consent", "import", brought, "--config", site.toml)
