@@ -141,7 +141,7 @@ def killed(filled: Path, folder: Path, ending: str, *, every: int) -> Report:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("every", [11, FULL])
+@pytest.mark.parametrize("every", [5, FULL])
 def test_an_ending_that_a_power_cut_interrupts_has_not_begun_or_is_finished(
     filled: Path, tmp_path: Path, ending: str, every: int
 ) -> None:
