@@ -305,8 +305,9 @@ class Binding:
     def _destroy(self, entries: list[PurposeEntry]) -> None:
         if entries:
             refs = [entry.ref for entry in entries]
-            self._consent.tell_later([_account(stream, self._rooms) for stream in self._under(refs)])
-            self._forget(refs)
+            ended = [_account(stream, self._rooms) for stream in self._under(refs)]
+            self._forget(refs)  # first: a full disk must not keep rows in memory
+            self._consent.tell_later(ended)
             self._orphans |= {row.id for row in self._rooms.outbox.streams() if row.ref in refs}
             self._rooms.vault.destroy_purposes(refs, pseudonyms=[entry.purpose for entry in entries])
             tell(Event.DESTROYED, grants=len(entries))

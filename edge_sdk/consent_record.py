@@ -19,6 +19,7 @@ FORMAT: Final = 1
 MAX_POLICIES: Final = 4
 MAX_TELL: Final = 256
 MAX_EXECUTED: Final = 64
+MAX_KIDS: Final = 64  # of one purpose: more than a state.bin may hold would keep the site from opening
 MAX_STREAMS: Final = 1900  # of all purposes: with their ids a wipe's intent still fits its file
 LIMIT: Final = 8 << 20
 DOCUMENT_LIMIT: Final = 1 << 20
@@ -83,7 +84,7 @@ def decode_held(encoded: bytes) -> Held:
     fields = Fields(cbor.decode(encoded, LIMIT, "state"), "state")
     check_format("state.bin", fields.take(0, "format", uint()), FORMAT)
     ids = list_of(octets(16), MAX_STREAMS)
-    uses = fields.take(7, "uses", list_of(array(text(64), list_of(octets(8), 64), ids), 64))
+    uses = fields.take(7, "uses", list_of(array(text(64), list_of(octets(8), MAX_KIDS), ids), 64))
     policies = fields.take(5, "policies", list_of(octets(None, LIMIT), MAX_POLICIES))
     return Held(
         recipients=fields.take(1, "recipients", octets(None, DOCUMENT_LIMIT)),
@@ -106,7 +107,7 @@ def note_use(held: Held, purpose: str, kid: bytes, stream_id: bytes) -> bool:
     use = held.uses.setdefault(purpose, Use())
     known = kid in use.kids and stream_id in use.streams
     if kid not in use.kids:
-        use.kids.append(kid)
+        use.kids = [*use.kids, kid][-MAX_KIDS:]
     if stream_id not in use.streams:
         use.streams.append(stream_id)
     while sum(len(other.streams) for other in held.uses.values()) > MAX_STREAMS:

@@ -141,13 +141,13 @@ def killed(filled: Path, folder: Path, ending: str, *, every: int) -> Report:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("every", [11, FULL])
+@pytest.mark.parametrize("every", [5, FULL])
 def test_an_ending_that_a_power_cut_interrupts_has_not_begun_or_is_finished(
     filled: Path, tmp_path: Path, ending: str, every: int
 ) -> None:
     report = cut_states(filled, tmp_path, ending, every=every)
     assert not report.violations, str(report)
-    assert report.checked > 80 // every
+    assert report.checked > 70 // every
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

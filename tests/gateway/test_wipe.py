@@ -19,7 +19,7 @@ from edge_sdk.collector import operating
 from edge_sdk.core.claims import Account
 from edge_sdk.core.receipt import Method, WipeReceipt
 from edge_sdk.enrol import enrol
-from edge_sdk.errors import EdgeError, LifecycleRefused, VaultUnavailable
+from edge_sdk.errors import EdgeError, LifecycleRefused, StorageError, VaultUnavailable
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.lanes import deliver as deliver_receipts
@@ -67,7 +67,7 @@ def deliver(site: LocalSite, *, timeout_s: float = WAIT_S) -> None:
         asyncio.get_running_loop().call_later(timeout_s, stopped.set)
         await deliver_receipts(
             site.state,
-            transport_to=lambda url: HttpTransport(url, timeout_ms=2000, proxy=None, pins=()),
+            transport_to=lambda url: HttpTransport(url, timeout_ms=2000, proxy="", pins=()),
             chance=lambda: 0.0,
             stopped=stopped,
         )
@@ -231,6 +231,27 @@ def test_enrolling_finishes_an_erase_that_was_cut_off_and_keeps_its_receipt(site
         assert again.line.rooms.vault.ring.generation.id != parts.line.rooms.vault.ring.generation.id
 
 
+def test_what_cannot_be_erased_is_reported_as_failed(site: LocalSite) -> None:
+    gateway = busy(site)
+    (site.state / "ledger.old").mkdir()  # nothing that overwrites a file gets hold of it
+    receipt = gateway.wipe()
+    assert not is_complete(receipt)
+    assert [store.name for store in receipt.stores if store.method is Method.FAILED] == ["ledger"]
+    assert names_in(site.state) == {"lock", "lane.0.bin", "ledger.old"}
+
+
+def test_no_receipt_is_written_over_when_as_many_wait_as_are_kept(site: LocalSite) -> None:
+    for number in range(8):
+        shutil.copy(site.state / "lane.bin", site.state / f"lane.{number}.bin")
+    gateway = busy(site)
+    with pytest.raises(StorageError, match="8 wipe receipts wait"):
+        gateway.wipe()
+    with pytest.raises(StorageError, match="8 wipe receipts wait"):
+        enrol_again(site)
+    assert read_lane(site.state).receipt
+    assert names_in(site.state).isdisjoint(NAMES)
+
+
 def test_a_signed_order_makes_a_running_gateway_erase_itself(site: LocalSite) -> None:
     with sites.serving(site):
         point(site.state / "lane.bin", site.config.address)
@@ -258,5 +279,3 @@ def test_an_order_to_erase_one_purpose_leaves_the_others_running(site: LocalSite
     (erasure,) = operating.endings(site.collector, now_s=wall_s()).erasures
     assert erasure.receipt.scope == ("improvement",)
     assert is_complete(erasure.receipt)
-
-
