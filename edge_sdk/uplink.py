@@ -185,7 +185,7 @@ class Uplink:
         return self._trip(Errand.BATCH, "POST", "/v1/batches", now, body=parcel.body, parcel=parcel)
 
     def _settle(self, trip: Trip, response: Response | None, now: Now) -> None:
-        # A message that is not receipted lets others pass: the root or the time may be missing, then a batch has waited.
+        # A message that is not receipted lets others pass: the root or the time may be missing, and batches wait.
         if trip.errand not in (Errand.TIME, Errand.ROOT):
             self._others_first = trip.message is not None
         if trip.errand is Errand.TIME:

@@ -5,7 +5,7 @@ A device and a collector whose root changes: one step at a time, nothing forged 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,15 +55,15 @@ def version(device: Device) -> int:
     return device.parts.line.consent.root.version
 
 
-def settle_down(device: Device, hours: int = 8) -> None:
-    """Make every trip there is to make, some hours long."""
-    for _ in range(hours):
+def settle_down(device: Device, times: int = 8) -> None:
+    """Make every trip there is to make, time and again."""
+    for _ in range(times):
+        device.wait(CEILING_S)
+        device.parts.line.step(device.now)
         for _ in range(40):
             if device.idle():
                 break
             device.go()
-        device.wait(CEILING_S)
-        device.parts.line.step(device.now)
 
 
 @pytest.mark.parametrize("role", ALL)
@@ -142,7 +142,7 @@ def skipped_root(device: Device) -> bytes:
     return Places(device.site.collector).read_root()
 
 
-FORGERIES = {
+FORGERIES: dict[str, Callable[[Device], bytes]] = {
     "signed by nobody the device knows": forged_root,
     "the one after the next": skipped_root,
     "the same again": lambda device: Places(device.site.collector).read_root(),

@@ -10,7 +10,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from edge_sdk.clock import wall_s
+from edge_sdk.clock import Now, wall_s
 from edge_sdk.collector import operating
 from edge_sdk.core.claims import Status
 from edge_sdk.core.keys import epoch_of
@@ -46,6 +46,7 @@ class Household(RuleBasedStateMachine):
         self.transport = self.opened.enter_context(sites.reached(self.site.collector))
         self.loop = self.opened.enter_context(asyncio.Runner())
         self.running = ExitStack()
+        self.now: Now
         self._start()
 
     @rule(purpose=st.sampled_from(PURPOSES), status=st.sampled_from(STATUSES))
@@ -61,10 +62,8 @@ class Household(RuleBasedStateMachine):
     def a_statement_arrives(self, which: int) -> None:
         if not self.papers:
             return
-        try:
+        with suppress(ConsentRefused):
             self.parts.line.consent.accept_statement(self.papers[which % len(self.papers)], self.now)
-        except ConsentRefused:
-            pass
         self.parts.line.step(self.now)
 
     @rule(purpose=st.sampled_from(PURPOSES))
@@ -106,7 +105,7 @@ class Household(RuleBasedStateMachine):
     @rule(hours=st.integers(-20, 20))
     def the_clock_steps(self, hours: int) -> None:
         floor_ms, wall_ms = self.now.floor_ms, self.now.wall_ms + hours * 3_600_000
-        self.now = type(self.now)(self.now.mono_ms, max(wall_ms, floor_ms), floor_ms)
+        self.now = Now(self.now.mono_ms, max(wall_ms, floor_ms), floor_ms)
         self.parts.line.step(self.now)
 
     @rule(clean=st.booleans())
@@ -121,8 +120,8 @@ class Household(RuleBasedStateMachine):
         line = self.parts.line
         for purpose in PURPOSES:
             if line.binding.decisions[purpose].collect is None:
-                active = [s for s in line.binding.streams.values() if s.record.purpose == purpose and not s.record.ended]
-                assert active == []
+                own = [stream.record for stream in line.binding.streams.values() if stream.record.purpose == purpose]
+                assert [record for record in own if not record.ended] == []
         assert line.recording.allowed("inverter", "ssid") == (line.binding.decisions["research"].collect is not None)
 
     @invariant()
@@ -173,7 +172,7 @@ class Household(RuleBasedStateMachine):
 
 
 def run(examples: int, steps: int) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Household,
         settings=settings(
             max_examples=examples,
