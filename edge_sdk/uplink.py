@@ -246,8 +246,8 @@ class Uplink:
             tell(Event.DOCUMENT_REFUSED, status=response.status if response else 0)
             self._fail(now, response, str(error))
             return
+        # Failures go on being counted: a device whose tag is still not known asks ever more rarely.
         self._clock.hear(at_s * 1000)
-        self._failures = 0
 
     def _settle_message(self, message: Message, response: Response, now: Now) -> None:
         body_sha256 = hashlib.sha256(message.body).digest()
