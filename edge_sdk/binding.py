@@ -307,7 +307,7 @@ class Binding:
             refs = [entry.ref for entry in entries]
             ended = [_account(stream, self._rooms) for stream in self._under(refs)]
             self._forget(refs)  # first: a full disk must not keep rows in memory
-            self._consent.tell_later(ended)
+            self._tell_of(ended)
             self._orphans |= {row.id for row in self._rooms.outbox.streams() if row.ref in refs}
             self._rooms.vault.destroy_purposes(refs, pseudonyms=[entry.purpose for entry in entries])
             tell(Event.DESTROYED, grants=len(entries))
@@ -318,6 +318,16 @@ class Binding:
             self._rooms.page.destroy({place for place in self._rooms.page.entries if place[0] in self._orphans})
             self._rooms.outbox.checkpoint()
             self._orphans.clear()
+
+    def _tell_of(self, ended: list[EndedStream]) -> None:
+        """
+        Have the authority told; a disk that refuses holds up no destruction, and memory keeps what is to be told.
+        """
+        try:
+            if ended:
+                self._consent.tell_later(ended)
+        except StorageError:
+            self._tell_trouble()
 
     def _under(self, refs: Collection[bytes]) -> list[Stream]:
         return [stream for stream in self.streams.values() if stream.entry.ref in refs]

@@ -325,10 +325,16 @@ class ConsentState:
             EdgeError: when it is not the very next version signed by both.
         """
         root = accept_root(self.root, bundle)
-        self._lane.root = bundle
-        self._write_lane(self._lane)
+        pinned, self._lane.root = self._lane.root, bundle
+        try:
+            self._write_lane(self._lane)
+        except StorageError:
+            self._lane.root = pinned
+            raise
         self.root = root
         self._reread()
+        if self.statement is None:
+            self._heard_mono_ms = None  # what was heard is vouched for no more: ask anew before anything is sent
 
     def put_policy(self, policy_text: str) -> None:
         """

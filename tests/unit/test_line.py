@@ -19,6 +19,7 @@ from edge_sdk.errors import StorageError
 from edge_sdk.line import RETRY_MS
 from edge_sdk.opening import Site
 from edge_sdk.streams import Stream
+from edge_sdk.uplink import Errand
 from tests import site as sites
 from tests.site import CANARY, LocalSite, later, reading
 
@@ -66,9 +67,12 @@ def hear(site: LocalSite, parts: Site, *, after_ms: int = 10_000) -> None:
     parts.line.consent._heard_mono_ms = None
     with sites.reached(site.collector) as collector:
         now = later(parts.clock.now(), after_ms)
-        trip = parts.uplink.next_trip(now)
-        assert not isinstance(trip, int)
-        parts.uplink.settle(trip, collector.answer(trip.request), now)
+        errand = None
+        while errand is not Errand.DOWNLINK:  # what the authority is to be told goes first
+            trip = parts.uplink.next_trip(now)
+            assert not isinstance(trip, int)
+            parts.uplink.settle(trip, collector.answer(trip.request), now)
+            errand = trip.errand
 
 
 def test_a_flush_the_disk_refuses_is_told_and_nothing_is_lost_or_doubled(site: LocalSite, parts: Site) -> None:
