@@ -283,21 +283,19 @@ def test_the_ledger_is_exported(site: LocalSite, command: Command) -> None:
 
 def test_damage_is_told_in_words(site: LocalSite, command: Command) -> None:
     record(site, 3)
-    ring = Vault.open(site.state, FileKeyStore(site.state), draw=draw).ring
-    Ledger(site.state, ring.ledger, draw=draw).add(Happened.OPENED, NOON_MS // 1000)
-    stored = bytearray((site.state / "ledger.bin").read_bytes())
-    stored[-1] ^= 1
-    (site.state / "ledger.bin").write_bytes(stored)
     with opened(site) as parts:
         streams = {stream.record.purpose: stream.row for stream in parts.line.binding.streams.values()}
         outbox = parts.line.rooms.outbox
         with outbox.transaction():
             outbox.put_pending(streams["monitoring"], 0, 1, b"damaged" * 10)
             outbox.put_stream(streams["alarms"], b"damaged" * 10)
+    stored = bytearray((site.state / "ledger.bin").read_bytes())
+    stored[-1] ^= 1
+    (site.state / "ledger.bin").write_bytes(stored)
     about = " ".join(exported(site, command)["about"])
     assert "1 stream could not be opened" in about
     assert "Some of what waits for monitoring is damaged" in about
-    assert "The ledger could be read in part only: ledger entry 0 was changed." in about
+    assert "The ledger could be read in part only: ledger entry " in about
 
 
 def test_rows_of_an_edition_that_is_gone_are_told_in_words(site: LocalSite, command: Command) -> None:
@@ -331,8 +329,7 @@ def test_csv_has_a_file_for_each_table_that_has_something(site: LocalSite, comma
     assert table(folder / "open_windows.csv")[0]["fields.power.sum"] == "300.3"
     assert table(folder / "streams.csv")[0]["ended"] == "false"
     assert (folder / "policy_1.toml").read_text() == (site.folder / "policy.toml").read_text()
-    assert not (folder / "ledger.csv").exists()
-    assert "There is nothing of these: sealed, gaps, withdrawn here, still to tell, ledger." in (
+    assert "There is nothing of these: sealed, gaps, withdrawn here, still to tell." in (
         folder / "about.txt"
     ).read_text(encoding="utf-8")
 
