@@ -272,9 +272,8 @@ def send(site: opening.Site, desk: Desk, *, most: int, stored: Callable[[], None
         if not isinstance(trip, Trip):
             break
         response = desk.answer(trip.request)
-        wanted = 404 if trip.errand is Errand.ROOT else 200  # there is no newer root
-        assert response.status == wanted, f"{trip.errand}: {response.status}"
         if trip.errand is Errand.BATCH:
+            assert response.status == 200, f"a batch was answered {response.status}"
             batches += 1
             stored()
         site.uplink.settle(trip, response, site.clock.now())
