@@ -13,13 +13,14 @@ ROOT: Final = "edge_sdk"
 
 MAX_FILE_LINES: Final = 400
 MAX_BODY_LINES: Final = 40
-MAX_GATEWAY_LINES: Final = 110  # the public object: the whole line on one screen
+MAX_GATEWAY_LINES: Final = 118  # the public object: the whole line on one screen
 
 # --- who may import whom. A room is the first name below the package; `core`, `collector`, `cli` hold more.
 GROUND: Final = frozenset({"core", "errors"})
 FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore", "release"}
 SIBLINGS: Final = frozenset(
-    {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file", "sources", "profiles"}
+    {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
+    | {"sources", "profiles", "firmware"}
 )
 # What needs several of them: a stream with its rows and keys, what was accepted, requests to a configured address.
 MIDDLE: Final = frozenset(
@@ -28,7 +29,7 @@ MIDDLE: Final = frozenset(
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
 UPPER: Final = frozenset({"queueing", "binding", "telling", "bookkeeping", "uplink", "courier", "lanes"})
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
-BUILT: Final = SHELL | {"line", "writer", "opening"}
+BUILT: Final = SHELL | {"obeying", "line", "writer", "opening"}
 PUBLIC: Final = BUILT | {"status", "enrol", "beside", "rights", "running", "gateway"}
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
@@ -51,9 +52,10 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing", "telling"},
     "courier": FLOOR | {"uplink"},
     "lanes": FLOOR | SIBLINGS,
-    "line": SHELL,
+    "obeying": SHELL,
+    "line": SHELL | {"obeying"},
     "writer": SHELL | {"line"},
-    "opening": SHELL | {"line", "writer"},
+    "opening": SHELL | {"obeying", "line", "writer"},
     "status": BUILT,
     "enrol": BUILT,
     "beside": BUILT | {"status"},
