@@ -26,6 +26,7 @@ from edge_sdk.core.units import DAY_MS
 from edge_sdk.errors import ConsentRefused, EdgeError, LifecycleRefused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.ledger import Happened
+from edge_sdk.obeying import Obeying
 from edge_sdk.queueing import Parcel, Queueing
 from edge_sdk.recording import Recording
 from edge_sdk.requests import Wish, answer, take_request
@@ -63,6 +64,7 @@ class Line:
         binding: Binding,
         telling: Telling,
         books: Bookkeeping,
+        obeying: Obeying,
         limits: Limits,
     ) -> None:
         self.rooms = rooms
@@ -74,6 +76,7 @@ class Line:
         self.on_wish_to_wipe: Callable[[], None] = _nobody_to_wipe
         self._answering = False
         self.books = books
+        self.obeying = obeying
         self.limits = limits
         self.queueing = Queueing(rooms, binding.streams, quota_bytes=limits.quota_bytes)
         self._allowed_bytes = limits.quota_bytes
@@ -169,11 +172,7 @@ class Line:
             self.on_order(order)
             return
         try:
-            self.consent.deny(order.purposes)
-            uses = {name: use for name, use in self.consent.held.uses.items() if name in order.purposes}
-            keys = self.binding.erase(order.purposes)
-            self.books.add(Happened.DESTROYED, now, counts=(keys,))
-            self.consent.carried_out(order, self.telling.receipt_for(order, keys, uses, now))
+            self.obeying.erase(order, now)
         except StorageError:
             self.recording.count("storage_errors")
             tell(Event.STORAGE_ERROR)
@@ -255,6 +254,7 @@ class Line:
 
     def _advance(self, now: Now, *, flush: bool, close: bool) -> None:
         streams = list(self.binding.streams.values())
+        self.binding.retention.note(now.floor_ms)
         closing = [stream for stream in streams if self._is_due(stream, now) or (close and _has_news(stream))]
         plans = [plan for stream in closing if (plan := self._plan(stream, now)) is not None]
         planned = [plan.stream for plan in plans]
@@ -366,6 +366,7 @@ class Line:
             tight = free < self.limits.reserve_bytes or 0 <= inodes < self.limits.reserve_inodes
             self._allowed_bytes = held if tight else self.limits.quota_bytes
         self.queueing.enforce(now.floor_ms, allowed_bytes=self._allowed_bytes)
+        self.binding.retention.age(now.floor_ms, can_seal=lambda stream: self._plan(stream, now) is not None)
         for stream in list(self.binding.streams.values()):
             if stream.record.ended:
                 self.queueing.let_go(stream)

@@ -122,9 +122,9 @@ class Queueing:
         """
         for row, queue in list(self._rooms.outbox.queues.items()):
             stream = self._streams.get(row)
-            if stream is None or stream.purpose is None:
+            if stream is None:
                 continue
-            oldest_ms = floor_ms - stream.purpose.keep_at_most_ms
+            oldest_ms = floor_ms - stream.record.keep_ms
             for held in list(takewhile(lambda held: held.kept_ms < oldest_ms, queue.values())):  # noqa: B023 - used at once
                 self._lose(stream, held, Reason.TOO_OLD, keep=False)
         limit = min(self._quota, allowed_bytes)
@@ -140,8 +140,8 @@ class Queueing:
         """
         Forget an ended stream that has nothing left to send or tell.
         """
-        idle = stream.row not in self._rooms.outbox.queues and not stream.record.gaps and not stream.open_rows
-        if stream.record.ended and idle:
+        waits = stream.open_rows or stream.has_open_windows or stream.record.gaps
+        if stream.record.ended and not waits and stream.row not in self._rooms.outbox.queues:
             with self._rooms.outbox.transaction():
                 self._rooms.outbox.drop_stream(stream.row)
             self._streams.pop(stream.row, None)
