@@ -27,7 +27,9 @@ MIDDLE: Final = frozenset(
     {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe"}
 )
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
-UPPER: Final = frozenset({"retention", "queueing", "binding", "telling", "bookkeeping", "uplink", "courier", "lanes"})
+UPPER: Final = frozenset(
+    {"retention", "queueing", "binding", "telling", "bookkeeping", "uplink", "disk_room", "courier", "lanes"}
+)
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"obeying", "line", "writer", "opening"}
 PUBLIC: Final = BUILT | {"status", "enrol", "beside", "rights", "running", "gateway"}
@@ -51,6 +53,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "telling": FLOOR | SIBLINGS | {"consent_record", "consent_state"},
     "bookkeeping": FLOOR | SIBLINGS | {"consent_state"},
     "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing", "telling"},
+    "disk_room": FLOOR | SIBLINGS | {"queueing"},
     "courier": FLOOR | {"uplink"},
     "lanes": FLOOR | SIBLINGS,
     "obeying": SHELL,
