@@ -4,8 +4,8 @@ The acts of ending hold on real input, and each of their claims can fail: what i
 
 from __future__ import annotations
 
-import re
 import os
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
