@@ -27,7 +27,9 @@ MIDDLE: Final = frozenset(
     {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe"}
 )
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
-UPPER: Final = frozenset({"queueing", "binding", "telling", "bookkeeping", "uplink", "courier", "lanes"})
+UPPER: Final = frozenset(
+    {"retention", "queueing", "binding", "telling", "bookkeeping", "uplink", "disk_room", "courier", "lanes"}
+)
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"obeying", "line", "writer", "opening"}
 PUBLIC: Final = BUILT | {"status", "enrol", "beside", "rights", "running", "gateway"}
@@ -46,10 +48,12 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "streams": FLOOR | SIBLINGS | {"stream_record", "sealing"},
     "consent_state": FLOOR | SIBLINGS | {"consent_record"},
     "queueing": FLOOR | SIBLINGS | {"sealing", "streams"},
-    "binding": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams", "consent_state"},
+    "retention": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state"},
+    "binding": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams", "consent_state", "retention"},
     "telling": FLOOR | SIBLINGS | {"consent_record", "consent_state"},
     "bookkeeping": FLOOR | SIBLINGS | {"consent_state"},
     "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing", "telling"},
+    "disk_room": FLOOR | SIBLINGS | {"queueing"},
     "courier": FLOOR | {"uplink"},
     "lanes": FLOOR | SIBLINGS,
     "obeying": SHELL,
@@ -71,11 +75,12 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 
 # --- inside core, bottom up; modules of one level may know each other, but never in a circle.
 CORE_LEVELS: Final = (
-    {"units", "cbor", "shape", "labels", "claims"},
+    {"units", "cbor", "shape", "labels", "claims", "terms", "shim_wire"},
     {"keys", "cose"},
     {"policy", "reading"},
-    {"policy_lint", "policy_diff", "transforms", "pseudonym", "windows", "table", "spoken"},
-    {"documents", "consent", "receipt", "lifecycle", "retry"},
+    {"policy_lint", "deidentify", "policy_diff", "transforms", "pseudonym", "windows", "table"}
+    | {"spoken", "promised", "shim_ids"},
+    {"documents", "consent", "transfer", "receipt", "lifecycle", "retry"},
     {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},
     {"seal"},
