@@ -2,7 +2,8 @@
 The one thread that owns the state folder.
 
 It steps the line at least once a second, at once when woken, and runs what other threads hand it, one job at a time
-and in order; a step follows a job within :data:`AFTER_JOB_MS`. Nothing else touches a file of the folder, so no room needs a lock of its own.
+and in order; a step follows a job within :data:`AFTER_JOB_MS`. Nothing else touches a file of the folder, so no room
+needs a lock of its own.
 """
 
 from __future__ import annotations
