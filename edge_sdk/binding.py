@@ -23,9 +23,10 @@ from edge_sdk.core.keys import SECRET_BYTES, PseudonymKey, RoutingSecret, epoch_
 from edge_sdk.core.messages import EndedStream
 from edge_sdk.core.policy import Policy, Purpose, TextRule, purpose_digest
 from edge_sdk.core.pseudonym import Pseudonyms, period_of
-from edge_sdk.errors import BadInput, Refused, StorageError
+from edge_sdk.errors import BadInput, DiskFull, Refused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.recording import Recording
+from edge_sdk.retention import Retention, account
 from edge_sdk.sealing import Rooms
 from edge_sdk.stream_record import open_record
 from edge_sdk.streams import Stream, new_stream
@@ -61,6 +62,8 @@ class Binding:
         self._bound: dict[str, Wanted | None] = {}
         self._phase: tuple[int, int] = (-1, 0)
         self.was_unclean = False
+        self.lacks_room = False  # the disk had none for keys or documents at the last decision
+        self.retention = Retention(rooms, self.streams, consent=consent, recording=recording)
         self._orphans: set[int] = set()  # rows of streams whose keys are destroyed and whose data is still to go
 
     def load(self, mono_ms: int) -> None:
@@ -100,10 +103,11 @@ class Binding:
 
         Where the disk refuses, nothing is collected that cannot be kept, and the next call tries again.
         """
+        self.lacks_room = False
         try:
             self._destroy_ended()
-        except StorageError:
-            self._tell_trouble()
+        except StorageError as error:
+            self._tell_trouble(error)
         wanted: dict[str, Wanted | None] = {}
         for name, purpose in self.policy.purposes.items():
             decision = self._consent.decide_digest(purpose, self._digests[name], now)
@@ -111,6 +115,7 @@ class Binding:
             wanted[name] = self._wanted(purpose, decision, now)
         if wanted != self._bound:
             self._rebind(wanted, now)
+            self._prune()
 
     def cut(self) -> None:
         """
@@ -224,15 +229,17 @@ class Binding:
             return self._begin(name, want)
         except StorageError as error:
             self.decisions[name] = Decision(None, None, Queue.HOLD, f"the disk refuses a new stream ({error})")
-            self._tell_trouble()
+            self._tell_trouble(error)
             return None
 
-    def _tell_trouble(self) -> None:
+    def _tell_trouble(self, error: StorageError) -> None:
+        self.lacks_room = self.lacks_room or isinstance(error, DiskFull)
         self._recording.count("storage_errors")
         tell(Event.STORAGE_ERROR)
 
     def _begin(self, name: str, want: Wanted) -> Stream:
         purpose = self.policy.purposes[name]
+        self.retention.make_place()
         entry = self._rooms.vault.add_purpose(name, want[0])
         self._turn_pseudonyms(purpose, want[2])
         with self._rooms.outbox.transaction():
@@ -276,6 +283,13 @@ class Binding:
         if at != held[0]:
             vault.put_pseudonym(purpose.name, at, key)
 
+    def _prune(self) -> None:
+        granted = self._consent.statement.grants if self._consent.statement is not None else ()
+        try:
+            self.retention.prune({grant.id for grant in granted}, declared=self.policy.purposes)
+        except StorageError as error:
+            self._tell_trouble(error)
+
     def _destroy_ended(self) -> None:
         """
         Destroy keys, then data, of every grant that was withdrawn, refused or objected to.
@@ -305,7 +319,7 @@ class Binding:
     def _destroy(self, entries: list[PurposeEntry]) -> None:
         if entries:
             refs = [entry.ref for entry in entries]
-            ended = [_account(stream, self._rooms) for stream in self._under(refs)]
+            ended = [account(stream, self._rooms) for stream in self._under(refs)]
             self._forget(refs)  # first: a full disk must not keep rows in memory
             self._tell_of(ended)
             self._orphans |= {row.id for row in self._rooms.outbox.streams() if row.ref in refs}
@@ -326,8 +340,8 @@ class Binding:
         try:
             if ended:
                 self._consent.tell_later(ended)
-        except StorageError:
-            self._tell_trouble()
+        except StorageError as error:
+            self._tell_trouble(error)
 
     def _under(self, refs: Collection[bytes]) -> list[Stream]:
         return [stream for stream in self.streams.values() if stream.entry.ref in refs]
@@ -348,19 +362,6 @@ def stored_counts(numbers: Mapping[str, int]) -> dict[str, int]:
     Return the counts among the stored numbers of a site.
     """
     return {name.removeprefix("count."): count for name, count in numbers.items() if name.startswith("count.")}
-
-
-def _account(stream: Stream, rooms: Rooms) -> EndedStream:
-    """
-    Return what the authority is told of a stream that is about to be destroyed, which its recipient does not learn.
-    """
-    record = stream.record
-    queued = sum(held.last - held.first + 1 for held in rooms.outbox.queues.get(stream.row, {}).values())
-    rows = record.next_seq + stream.open_rows
-    destroyed = queued + stream.open_rows
-    return EndedStream(
-        record.stream_id, record.purpose, record.grant_id, rows, max(0, rows - destroyed - record.lost), destroyed
-    )
 
 
 def _place(stream: Stream) -> Wanted:

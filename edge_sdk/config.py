@@ -63,6 +63,8 @@ class Config:
     proxy: str
     pins: tuple[str, ...]
     ledger: str
+    has_firmware: bool
+    firmware_wait_ms: int
     limits: Limits
 
     @classmethod
@@ -186,12 +188,17 @@ class _LedgerTable(_Table):
     mode: Literal["full", "minimal"] = "full"
 
 
+class _FirmwareTable(_Table):
+    wait: Annotated[int, _between("1s", "10min")] = 30_000
+
+
 class _Site(_Table):
     site: _SiteTable
     collector: _CollectorTable
     batch: _BatchTable = _BatchTable()
     outbox: _OutboxTable = _OutboxTable()
     ledger: _LedgerTable = _LedgerTable()
+    firmware: _FirmwareTable | None = None
 
 
 _MODELS: Final[dict[str, type[_Table]]] = {
@@ -200,6 +207,7 @@ _MODELS: Final[dict[str, type[_Table]]] = {
     "batch": _BatchTable,
     "outbox": _OutboxTable,
     "ledger": _LedgerTable,
+    "firmware": _FirmwareTable,
 }
 
 
@@ -219,6 +227,8 @@ def _config(model: _Site, path: Path) -> Config:
         proxy=model.collector.proxy,
         pins=model.collector.pins,
         ledger=model.ledger.mode,
+        has_firmware=model.firmware is not None,
+        firmware_wait_ms=(model.firmware or _FirmwareTable()).wait,
         limits=Limits(
             folder=folder,
             max_rows=model.batch.max_rows,

@@ -17,6 +17,7 @@ from typing import Any, Self
 from edge_sdk.config import Config
 from edge_sdk.core.reading import Mono
 from edge_sdk.core.receipt import WipeReceipt
+from edge_sdk.firmware import FirmwareLink
 from edge_sdk.running import Running
 from edge_sdk.status import Status, status_of
 from edge_sdk.transport import Transport
@@ -34,11 +35,17 @@ class Gateway:
         self.allowed = recording.allowed  # (kind, field=None) -> bool: ask before a register is read
 
     @classmethod
-    def open(cls, site: str | Path | Config, *, transport: Transport | None = None, strict: bool = False) -> Self:
+    def open(
+        cls, site: str | Path | Config, *, transport: Transport | None = None, strict: bool = False,
+        firmware: FirmwareLink | None = None,
+    ) -> Self:  # fmt: skip
         """
         Open the site of a ``site.toml``; with *strict*, ``record`` raises BadInput on what it would drop.
+
+        *firmware* is denied before a wipe and has to clear its caches after it.
         """
-        return cls(Running(site if isinstance(site, Config) else Config.read(site), transport), strict=strict)
+        config = site if isinstance(site, Config) else Config.read(site)
+        return cls(Running(config, transport, firmware), strict=strict)
 
     def record(self, kind: str, fields: Mapping[str, Any], *, at_ms: int | None = None, at: Mono | None = None) -> int:
         """

@@ -23,15 +23,17 @@ from edge_sdk.consent_state import ConsentState
 from edge_sdk.core import claims
 from edge_sdk.core.documents import WipeOrder
 from edge_sdk.core.policy import Policy
-from edge_sdk.core.receipt import Firmware, WipeReceipt
+from edge_sdk.core.receipt import WipeReceipt
 from edge_sdk.core.seal import x_wing_available
 from edge_sdk.errors import ConfigError, LifecycleRefused, StorageError
 from edge_sdk.events import Event, tell
+from edge_sdk.firmware import Attachment, FirmwareLink
 from edge_sdk.keypage import KeyPage
 from edge_sdk.keystore import FileKeyStore, KeyStore
 from edge_sdk.lanes import retire
 from edge_sdk.ledger import Happened, Ledger
 from edge_sdk.line import Line
+from edge_sdk.obeying import Obeying
 from edge_sdk.outbox import Outbox
 from edge_sdk.policy_file import load_policy, policy_text
 from edge_sdk.recording import Recording
@@ -58,6 +60,7 @@ class Site:
     uplink: Uplink
     lane: Lane
     key_store: KeyStore
+    firmware: Attachment
     lock: files.FolderLock
 
     def begin_wipe(self, now: Now, order: WipeOrder | None) -> None:
@@ -91,10 +94,7 @@ class Site:
         if intent is None:
             raise StorageError("the intent of the wipe is not on disk", hint="the medium does not keep what is written")
         try:
-            receipt = finish(
-                self.config.folder, self.lane, intent, key_store=self.key_store, stores=STORES, clear=no_firmware,
-                draw=draw,
-            )  # fmt: skip
+            receipt = _erase(self.config.folder, self.lane, intent, self.key_store, self.firmware)
             retire(self.config.folder)
             return receipt
         finally:
@@ -109,9 +109,9 @@ class Site:
         self.lock.close()
 
 
-def open_site(config: Config) -> tuple[Site, Writer]:
+def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Site, Writer]:
     """
-    Return the site of *config*, and its writer, not yet started.
+    Return the site of *config*, and its writer, not yet started; *firmware* is denied and cleared when it is wiped.
 
     Raises:
         ConfigError: when the policy is wrong and there is no earlier one to stay with.
@@ -124,7 +124,8 @@ def open_site(config: Config) -> tuple[Site, Writer]:
         lock = files.FolderLock(folder)
         opened.callback(lock.close)
         key_store = FileKeyStore(folder)
-        finish_wipe(folder, key_store)
+        attached = attachment(config, firmware)
+        finish_wipe(folder, key_store, attached)
         vault = Vault.open(folder, key_store, draw=draw)
         reserve(folder)
         lane = read_lane(folder)
@@ -148,17 +149,24 @@ def open_site(config: Config) -> tuple[Site, Writer]:
         telling = Telling(vault, outbox, consent, ledger, method=key_store.method, draw=draw)
         line = Line(
             rooms, consent=consent, recording=recording, binding=binding, telling=telling, books=books,
-            limits=config.limits,
+            obeying=Obeying(consent, binding, telling=telling, books=books, firmware=attached), limits=config.limits,
         )  # fmt: skip
         line.step(clock.now())
         uplink = Uplink(
             line, routing=lane.routing, clock=clock, chance=chance, draw=draw, first_ms=config.jitter_ms
         )
         opened.pop_all()  # from here on the site closes them
-        return Site(config, clock, line, uplink, lane, key_store, lock), writer
+        return Site(config, clock, line, uplink, lane, key_store, attached, lock), writer
 
 
-def finish_wipe(folder: Path, key_store: KeyStore) -> None:
+def attachment(config: Config, link: FirmwareLink | None = None) -> Attachment:
+    """
+    Return the firmware of a site, as its ``site.toml`` and what was handed in say.
+    """
+    return Attachment(link, wait_ms=config.firmware_wait_ms, is_expected=config.has_firmware)
+
+
+def finish_wipe(folder: Path, key_store: KeyStore, firmware: Attachment) -> None:
     """
     Finish an erase whose intent is on disk, before anything else of the folder is opened.
 
@@ -171,17 +179,15 @@ def finish_wipe(folder: Path, key_store: KeyStore) -> None:
     lane = read_lane(folder)
     intent = pending_intent(folder, lane)
     if intent is not None and not lane.receipt:
-        finish(folder, lane, intent, key_store=key_store, stores=STORES, clear=no_firmware, draw=draw)
+        _erase(folder, lane, intent, key_store, firmware)
     if lane.receipt:
         retire(folder)
         raise LifecycleRefused("this site was wiped", hint="enrol it anew with 'edge-sdk init'")
 
 
-def no_firmware() -> Firmware:
-    """
-    Say that no firmware was asked to clear its caches: none is attached.
-    """
-    return Firmware.NONE
+def _erase(folder: Path, lane: Lane, intent: Intent, key_store: KeyStore, firmware: Attachment) -> WipeReceipt:
+    firmware.deny()
+    return finish(folder, lane, intent, key_store=key_store, stores=STORES, clear=firmware.clear, draw=draw)
 
 
 def draw(count: int) -> bytes:

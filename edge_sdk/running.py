@@ -21,6 +21,7 @@ from edge_sdk.core.receipt import WipeReceipt
 from edge_sdk.courier import drive
 from edge_sdk.errors import LifecycleRefused, StorageError
 from edge_sdk.events import Event, tell
+from edge_sdk.firmware import FirmwareLink
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.lanes import deliver
 from edge_sdk.opening import chance, open_site
@@ -36,11 +37,11 @@ class Running:
     One open site; made by :class:`edge_sdk.Gateway`.
     """
 
-    def __init__(self, config: Config, transport: Transport | None) -> None:
+    def __init__(self, config: Config, transport: Transport | None, firmware: FirmwareLink | None = None) -> None:
         self._transport = transport or HttpTransport(
             config.address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
         )
-        self.site, self._writer = open_site(config)
+        self.site, self._writer = open_site(config, firmware)
         self._process = os.getpid()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -24,6 +24,9 @@ _RECORD_LIMIT: Final = 1 << 16
 class Record:
     """
     What is stored of a stream. ``gaps`` carry a number each, so that a receipt clears those its batch told.
+
+    ``keep_ms`` is how long its purpose lets things wait, known here also when no policy has that edition any more;
+    ``since_ms`` is the floor when the oldest thing came that no batch carries yet, 0 where there is none.
     """
 
     stream_id: bytes
@@ -37,6 +40,8 @@ class Record:
     gaps: list[tuple[int, Gap]] = field(default_factory=list)
     ended: bool = False
     lost: int = 0
+    keep_ms: int = 0
+    since_ms: int = 0
 
     def tell(self, gap: Gap) -> None:
         """
@@ -83,6 +88,8 @@ def open_record(entry: PurposeEntry, sealed: bytes) -> Record:
         gaps=[(n, Gap(a, b, c, Reason(r))) for n, a, b, c, r in fields.take(7, "gaps", list_of(gap, 1024))],
         ended=fields.take(8, "ended", boolean),
         lost=fields.take(10, "lost", uint()),
+        keep_ms=fields.take(11, "keep", uint()),
+        since_ms=fields.take(12, "since", uint()),
         digest=fields.take(9, "digest", octets(32)),
     )
 
@@ -104,6 +111,8 @@ def seal_record(entry: PurposeEntry, record: Record, draw: Draw) -> bytes:
         8: record.ended,
         9: record.digest,
         10: record.lost,
+        11: record.keep_ms,
+        12: record.since_ms,
     }
     return wrap(entry.key, draw(NONCE_BYTES), cbor.encode(value), entry.ref)
 

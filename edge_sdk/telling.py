@@ -76,7 +76,9 @@ class Telling:
                 self._outbox.put_control(message_id, sealed)
         self._consent.told(len(waiting))
 
-    def receipt_for(self, order: WipeOrder, keys: int, uses: Mapping[str, Use], now: Now) -> WipeReceipt:
+    def receipt_for(
+        self, order: WipeOrder, keys: int, uses: Mapping[str, Use], now: Now, *, firmware: Firmware
+    ) -> WipeReceipt:
         """
         Return what the authority is told when some purposes were erased, the rest of the site going on.
         """
@@ -89,7 +91,7 @@ class Telling:
             at_s=now.wall_s,
             stores=(StoreErased("purpose keys and data", method, verified=not left, items=keys),),
             uses=tuple(PurposeUse(name, tuple(use.kids), tuple(use.streams)) for name, use in sorted(uses.items())),
-            firmware=Firmware.NONE,
+            firmware=firmware,
             ledger_head=self._ledger.head[0],
             ledger_length=self._ledger.head[1],
             software=f"edge-sdk {__version__}",

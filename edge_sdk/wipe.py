@@ -45,7 +45,7 @@ _AAD: Final = b"edge-sdk/wipe/1"
 
 STORES: Final = (
     ("keys", ("vault.bin", "page.bin")),
-    ("queue", ("outbox.db", "outbox.db-wal", "outbox.db-shm", "outbox.db-journal")),
+    ("queue", ("outbox.db", "outbox.db-wal", "outbox.db-shm", "outbox.db-journal", "spare.bin")),
     ("statement", ("state.bin",)),
     ("ledger", ("ledger.bin", "ledger.old")),
     ("requests", ("request", "answer")),
@@ -196,9 +196,10 @@ def compose_draft(
 
 def is_complete(receipt: WipeReceipt) -> bool:
     """
-    Tell whether every store was erased and verified.
+    Tell whether every store was erased and verified, and no firmware said that it could not clear its caches.
     """
-    return all(store.verified and store.method is not Method.FAILED for store in receipt.stores)
+    erased = all(store.verified and store.method is not Method.FAILED for store in receipt.stores)
+    return erased and receipt.firmware is not Firmware.FAILED
 
 
 def _erase_keys(key_store: KeyStore) -> StoreErased:

@@ -32,7 +32,7 @@ from edge_sdk.core.messages import (
     open_control,
     peek_generation,
 )
-from edge_sdk.core.receipt import Method, WipeReceipt
+from edge_sdk.core.receipt import Firmware, Method, WipeReceipt
 from edge_sdk.errors import BadInput, Tampered
 
 UNREADABLE: Final = "control message that cannot be opened"
@@ -228,4 +228,5 @@ def is_complete(receipt: WipeReceipt) -> bool:
     """
     Tell whether nothing that a receipt lists failed.
     """
-    return all(store.method is not Method.FAILED for store in receipt.stores)
+    erased = all(store.method is not Method.FAILED for store in receipt.stores)
+    return erased and receipt.firmware is not Firmware.FAILED

@@ -179,6 +179,7 @@ class Firmware(enum.StrEnum):
     """
 
     CLEARED = "cleared"
+    FAILED = "failed"
     NOT_REACHABLE = "not reachable"
     NONE = "none"
 

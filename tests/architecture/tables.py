@@ -13,22 +13,25 @@ ROOT: Final = "edge_sdk"
 
 MAX_FILE_LINES: Final = 400
 MAX_BODY_LINES: Final = 40
-MAX_GATEWAY_LINES: Final = 110  # the public object: the whole line on one screen
+MAX_GATEWAY_LINES: Final = 118  # the public object: the whole line on one screen
 
 # --- who may import whom. A room is the first name below the package; `core`, `collector`, `cli` hold more.
 GROUND: Final = frozenset({"core", "errors"})
 FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore", "release"}
 SIBLINGS: Final = frozenset(
-    {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file", "sources", "profiles"}
+    {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
+    | {"sources", "profiles", "firmware"}
 )
 # What needs several of them: a stream with its rows and keys, what was accepted, requests to a configured address.
 MIDDLE: Final = frozenset(
     {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe"}
 )
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
-UPPER: Final = frozenset({"queueing", "binding", "telling", "bookkeeping", "uplink", "courier", "lanes"})
+UPPER: Final = frozenset(
+    {"retention", "queueing", "binding", "telling", "bookkeeping", "uplink", "disk_room", "courier", "lanes"}
+)
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
-BUILT: Final = SHELL | {"line", "writer", "opening"}
+BUILT: Final = SHELL | {"obeying", "line", "writer", "opening"}
 PUBLIC: Final = BUILT | {"status", "enrol", "beside", "rights", "running", "gateway"}
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
@@ -45,15 +48,18 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "streams": FLOOR | SIBLINGS | {"stream_record", "sealing"},
     "consent_state": FLOOR | SIBLINGS | {"consent_record"},
     "queueing": FLOOR | SIBLINGS | {"sealing", "streams"},
-    "binding": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams", "consent_state"},
+    "retention": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state"},
+    "binding": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams", "consent_state", "retention"},
     "telling": FLOOR | SIBLINGS | {"consent_record", "consent_state"},
     "bookkeeping": FLOOR | SIBLINGS | {"consent_state"},
     "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing", "telling"},
+    "disk_room": FLOOR | SIBLINGS | {"queueing"},
     "courier": FLOOR | {"uplink"},
     "lanes": FLOOR | SIBLINGS,
-    "line": SHELL,
+    "obeying": SHELL,
+    "line": SHELL | {"obeying"},
     "writer": SHELL | {"line"},
-    "opening": SHELL | {"line", "writer"},
+    "opening": SHELL | {"obeying", "line", "writer"},
     "status": BUILT,
     "enrol": BUILT,
     "beside": BUILT | {"status"},
@@ -69,11 +75,12 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 
 # --- inside core, bottom up; modules of one level may know each other, but never in a circle.
 CORE_LEVELS: Final = (
-    {"units", "cbor", "shape", "labels", "claims"},
+    {"units", "cbor", "shape", "labels", "claims", "terms", "shim_wire"},
     {"keys", "cose"},
     {"policy", "reading"},
-    {"policy_lint", "policy_diff", "transforms", "pseudonym", "windows", "table", "spoken"},
-    {"documents", "consent", "receipt", "lifecycle", "retry"},
+    {"policy_lint", "deidentify", "policy_diff", "transforms", "pseudonym", "windows", "table"}
+    | {"spoken", "promised", "shim_ids"},
+    {"documents", "consent", "transfer", "receipt", "lifecycle", "retry"},
     {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},
     {"seal"},

@@ -1,13 +1,15 @@
 """
 SPEC.md's CDDL describes what this implementation writes, and nothing looser.
 
-The CDDL is taken out of SPEC.md and held against real messages by an independent checker (cddl-verifier).
+The CDDL is taken out of SPEC.md and docs/shim_wire.md and held against real messages by an independent checker
+(cddl-verifier).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_sdk.core import cbor, claims, documents, envelope, labels, messages, receipt, seal
-from edge_sdk.core.claims import Role
+from edge_sdk.core.claims import Mechanism, Role
 from edge_sdk.core.keys import RecipientSeed, RoleSeed
 from edge_sdk.core.padding import unpad
 from edge_sdk.core.policy import (
@@ -31,6 +33,7 @@ from edge_sdk.core.policy import (
     Window,
     canonical_purpose,
 )
+from edge_sdk.core.terms import Reach
 from edge_sdk.core.units import Step
 from edge_sdk.errors import BadInput, ConsentRefused
 from tests.vectors import world
@@ -40,7 +43,9 @@ from tests.vectors.vector import ALG, CHANCE, FOLDER, NONCE, PAYLOAD, read
 cddl_verifier = pytest.importorskip("cddl_verifier", reason="needs cddl-verifier, of the extra `test`")
 
 SPEC: Final = Path(__file__).parents[2] / "SPEC.md"
-CDDL: Final = "\n".join(re.findall(r"^```cddl\n(.*?)^```$", SPEC.read_text(encoding="utf-8"), re.M | re.S))
+SHIM_WIRE: Final = SPEC.parent / "docs" / "shim_wire.md"
+TEXTS: Final = [path.read_text(encoding="utf-8") for path in (SPEC, SHIM_WIRE)]
+CDDL: Final = "\n".join(block for text in TEXTS for block in re.findall(r"^```cddl\n(.*?)^```$", text, re.M | re.S))
 VALIDATOR: Final = cddl_verifier.Validator(CDDL)
 
 WIPED: Final = receipt.WipeReceipt(
@@ -84,6 +89,9 @@ def controls() -> Iterator[tuple[str, bytes]]:
         )
         padded, _ = seal.open_sealed(sealed, seed=world.ENROLMENT_SEED, alg=ALG, typ=labels.TYP_CONTROL)
         yield f"control-inside {name}", unpad(padded)
+
+
+REACH = Reach(home=("EU",), transfer=(Mechanism.CONSENT, Mechanism.SCC), retention_ms=31_536_000_000)
 
 
 def purpose() -> Purpose:
@@ -139,6 +147,7 @@ def samples() -> dict[str, bytes]:
         **dict(controls()),
         "wipe-receipt": receipt.encode_wipe_receipt(WIPED),
         "canonical-purpose": cbor.encode(canonical_purpose(purpose())),
+        "canonical-purpose bound": cbor.encode(canonical_purpose(replace(purpose(), reach=REACH))),
         "stream-derivation": cbor.encode(stream),
         "binding": bound,
         "enc-structure": envelope.content_aad(outer.protected, bound),
