@@ -140,8 +140,9 @@ class Queueing:
         """
         Forget an ended stream that has nothing left to send or tell.
         """
-        idle = stream.row not in self._rooms.outbox.queues and not stream.record.gaps and not stream.open_rows
-        if stream.record.ended and idle:
+        record = stream.record
+        idle = stream.row not in self._rooms.outbox.queues and not record.has_news and not stream.open_rows
+        if record.ended and idle and record.line is None:  # else it still has to tell what its boot is off
             with self._rooms.outbox.transaction():
                 self._rooms.outbox.drop_stream(stream.row)
             self._streams.pop(stream.row, None)

@@ -27,7 +27,7 @@ MIDDLE: Final = frozenset(
     {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe"}
 )
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
-UPPER: Final = frozenset({"queueing", "binding", "telling", "bookkeeping", "uplink", "courier", "lanes"})
+UPPER: Final = frozenset({"queueing", "resuming", "binding", "telling", "bookkeeping", "uplink", "courier", "lanes"})
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"obeying", "line", "writer", "opening"}
 PUBLIC: Final = BUILT | {"status", "enrol", "beside", "rights", "running", "gateway"}
@@ -46,7 +46,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "streams": FLOOR | SIBLINGS | {"stream_record", "sealing"},
     "consent_state": FLOOR | SIBLINGS | {"consent_record"},
     "queueing": FLOOR | SIBLINGS | {"sealing", "streams"},
-    "binding": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams", "consent_state"},
+    "resuming": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams"},
+    "binding": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams", "consent_state", "resuming"},
     "telling": FLOOR | SIBLINGS | {"consent_record", "consent_state"},
     "bookkeeping": FLOOR | SIBLINGS | {"consent_state"},
     "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing", "telling"},
