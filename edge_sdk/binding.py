@@ -27,6 +27,7 @@ from edge_sdk.errors import Refused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.recording import Recording
 from edge_sdk.resuming import take_up
+from edge_sdk.retention import Retention, account
 from edge_sdk.sealing import Rooms
 from edge_sdk.streams import Stream, new_stream
 from edge_sdk.vault import PurposeEntry
@@ -63,6 +64,7 @@ class Binding:
         self._phase: tuple[int, int] = (-1, 0)
         self._origin_ms: int | None = None
         self.was_unclean = False
+        self.retention = Retention(rooms, self.streams, consent=consent, recording=recording)
         self._orphans: set[int] = set()  # rows of streams whose keys are destroyed and whose data is still to go
 
     def load(self, mono_ms: int) -> None:
@@ -77,6 +79,10 @@ class Binding:
         self.was_unclean = found.unclean
         self.streams |= found.streams
         self._recording.count("damaged_streams", found.damaged)
+        try:
+            self.retention.make_place()
+        except StorageError:
+            self._tell_trouble()
 
     def decide(self, now: Now) -> None:
         """
@@ -94,11 +100,14 @@ class Binding:
             decision = self._consent.decide_digest(purpose, self._digests[name], now)
             self.decisions[name] = decision
             wanted[name] = self._wanted(purpose, decision, timing, now)
+        changes = wanted != self._bound
         with self._recording.lock:  # what is recorded from here on is timed by what its stream says
             self._follow_wall(now)
-            if wanted != self._bound:
+            if changes:
                 self._rebind(wanted, now)
             self._recording.turn(now)
+        if changes:
+            self._prune()
         if timing is None:
             for stream in self.streams.values():
                 stream.synchronise(now.origin_ms)
@@ -220,6 +229,7 @@ class Binding:
 
     def _begin(self, name: str, want: Wanted) -> Stream:
         purpose = self.policy.purposes[name]
+        self.retention.make_place()
         entry = self._rooms.vault.add_purpose(name, want[0])
         self._turn_pseudonyms(purpose, want[2])
         with self._rooms.outbox.transaction():
@@ -263,6 +273,13 @@ class Binding:
         if at != held[0]:
             vault.put_pseudonym(purpose.name, at, key)
 
+    def _prune(self) -> None:
+        granted = self._consent.statement.grants if self._consent.statement is not None else ()
+        try:
+            self.retention.prune({grant.id for grant in granted}, declared=self.policy.purposes)
+        except StorageError:
+            self._tell_trouble()
+
     def _destroy_ended(self) -> None:
         """
         Destroy keys, then data, of every grant that was withdrawn, refused or objected to.
@@ -292,7 +309,7 @@ class Binding:
     def _destroy(self, entries: list[PurposeEntry]) -> None:
         if entries:
             refs = [entry.ref for entry in entries]
-            ended = [_account(stream, self._rooms) for stream in self._under(refs)]
+            ended = [account(stream, self._rooms) for stream in self._under(refs)]
             self._forget(refs)  # first: a full disk must not keep rows in memory
             self._tell_of(ended)
             self._orphans |= {row.id for row in self._rooms.outbox.streams() if row.ref in refs}
@@ -335,19 +352,6 @@ def stored_counts(numbers: Mapping[str, int]) -> dict[str, int]:
     Return the counts among the stored numbers of a site.
     """
     return {name.removeprefix("count."): count for name, count in numbers.items() if name.startswith("count.")}
-
-
-def _account(stream: Stream, rooms: Rooms) -> EndedStream:
-    """
-    Return what the authority is told of a stream that is about to be destroyed, which its recipient does not learn.
-    """
-    record = stream.record
-    queued = sum(held.last - held.first + 1 for held in rooms.outbox.queues.get(stream.row, {}).values())
-    rows = record.next_seq + stream.open_rows
-    destroyed = queued + stream.open_rows
-    return EndedStream(
-        record.stream_id, record.purpose, record.grant_id, rows, max(0, rows - destroyed - record.lost), destroyed
-    )
 
 
 def _place(stream: Stream) -> Wanted:

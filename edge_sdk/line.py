@@ -254,6 +254,7 @@ class Line:
 
     def _advance(self, now: Now, *, flush: bool, close: bool) -> None:
         streams = list(self.binding.streams.values())
+        self.binding.retention.note(now.floor_ms)
         closing = [stream for stream in streams if self._is_due(stream, now) or (close and _has_news(stream))]
         plans = [plan for stream in closing if (plan := self._plan(stream, now)) is not None]
         planned = [plan.stream for plan in plans]
@@ -370,6 +371,7 @@ class Line:
             tight = free < self.limits.reserve_bytes or 0 <= inodes < self.limits.reserve_inodes
             self._allowed_bytes = held if tight else self.limits.quota_bytes
         self.queueing.enforce(now.floor_ms, allowed_bytes=self._allowed_bytes)
+        self.binding.retention.age(now.floor_ms, can_seal=lambda stream: self._plan(stream, now) is not None)
         for stream in list(self.binding.streams.values()):
             if stream.record.ended:
                 self.queueing.let_go(stream)

@@ -122,9 +122,9 @@ class Queueing:
         """
         for row, queue in list(self._rooms.outbox.queues.items()):
             stream = self._streams.get(row)
-            if stream is None or stream.purpose is None:
+            if stream is None:
                 continue
-            oldest_ms = floor_ms - stream.purpose.keep_at_most_ms
+            oldest_ms = floor_ms - stream.record.keep_ms
             for held in list(takewhile(lambda held: held.kept_ms < oldest_ms, queue.values())):  # noqa: B023 - used at once
                 self._lose(stream, held, Reason.TOO_OLD, keep=False)
         limit = min(self._quota, allowed_bytes)
@@ -140,9 +140,10 @@ class Queueing:
         """
         Forget an ended stream that has nothing left to send or tell.
         """
-        record = stream.record
-        idle = stream.row not in self._rooms.outbox.queues and not record.has_news and not stream.open_rows
-        if record.ended and idle and record.line is None:  # else it still has to tell what its boot is off
+        waits = stream.open_rows or stream.has_open_windows or stream.record.has_news
+        # What its boot is off may still have to be told: it is not known yet.
+        is_over = stream.record.ended and stream.record.line is None
+        if is_over and not waits and stream.row not in self._rooms.outbox.queues:
             with self._rooms.outbox.transaction():
                 self._rooms.outbox.drop_stream(stream.row)
             self._streams.pop(stream.row, None)

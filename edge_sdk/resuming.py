@@ -58,7 +58,8 @@ def take_up(
         if stream is None:
             lost.append(stored.id)
             continue
-        stream.outlets = [] if stream.purpose is None else outlets_of(stream.purpose)
+        if stream.purpose is not None and (not stream.record.ended or outbox.partial(stored.id) is not None):
+            stream.outlets = outlets_of(stream.purpose)
         stream.reload(rooms, mono_ms)
         if found.unclean and not stream.record.ended:
             stream.miss(None, Reason.POWER)
@@ -68,9 +69,10 @@ def take_up(
     with outbox.transaction():
         for row in lost:
             outbox.drop_stream(row)
-        for stream in found.streams.values():  # rows go in the same step as they are told, or would be told again
-            outbox.drop_unreadable(stream.unreadable)
-            stream.store(rooms)
+        for stream in found.streams.values():
+            if not stream.record.ended or stream.unreadable:
+                outbox.drop_unreadable(stream.unreadable)  # in the step in which they are told, or they would be again
+                stream.store(rooms)
         kept = {keep_ended(rooms, old): old for old in before}
         outbox.set_number("clean", 0)
     found.streams |= {row: old for row, old in kept.items() if row is not None}

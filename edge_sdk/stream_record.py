@@ -29,9 +29,12 @@ class Record:
     What is stored of a stream.
 
     ``gaps`` and ``offset`` carry a number each, so that a receipt clears those its batch told; ``follows``, the stream
-    before and its rows, counts as number 1. ``since`` is the batch the stream began with. ``boot`` labels the boot
+    before and its rows, counts as number 1. ``begun`` is the batch the stream began with. ``boot`` labels the boot
     that the rows are timed by, where that is by the floor; ``line`` is the boot id of the board and the floor at its
     power-on, while what the boot is off is not known; ``offset`` is what it turned out to be.
+
+    ``keep_ms`` is how long its purpose lets things wait, known here also when no policy has that edition any more;
+    ``since_ms`` is the floor when the oldest thing came that no batch carries yet, 0 where there is none.
     """
 
     stream_id: bytes
@@ -45,7 +48,9 @@ class Record:
     gaps: list[tuple[int, Gap]] = field(default_factory=list)
     ended: bool = False
     lost: int = 0
-    since: int = 0
+    keep_ms: int = 0
+    since_ms: int = 0
+    begun: int = 0
     follows: tuple[bytes, int] | None = None
     boot: bytes | None = None
     line: tuple[bytes, int] | None = None
@@ -126,12 +131,14 @@ def open_record(entry: PurposeEntry, sealed: bytes) -> Record:
         gaps=[(n, Gap(a, b, c, Reason(r))) for n, a, b, c, r in fields.take(7, "gaps", list_of(gap, 1024))],
         ended=fields.take(8, "ended", boolean),
         lost=fields.take(10, "lost", uint()),
+        keep_ms=fields.take(11, "keep", uint()),
+        since_ms=fields.take(12, "since", uint()),
         digest=fields.take(9, "digest", octets(32)),
-        since=fields.maybe(11, "since", uint()) or 0,
-        follows=fields.maybe(12, "stream before", array(octets(ID_BYTES), uint())),
-        boot=fields.maybe(13, "boot", octets(ID_BYTES)),
-        line=fields.maybe(14, "floor", array(octets(ID_BYTES), integer())),
-        offset=fields.maybe(15, "offset", array(uint(), integer(-MAX_OFFSET_MS, MAX_OFFSET_MS))),
+        begun=fields.take(13, "begun", uint()),
+        follows=fields.maybe(14, "stream before", array(octets(ID_BYTES), uint())),
+        boot=fields.maybe(15, "boot", octets(ID_BYTES)),
+        line=fields.maybe(16, "floor", array(octets(ID_BYTES), integer())),
+        offset=fields.maybe(17, "offset", array(uint(), integer(-MAX_OFFSET_MS, MAX_OFFSET_MS))),
     )
 
 
@@ -152,12 +159,14 @@ def seal_record(entry: PurposeEntry, record: Record, draw: Draw) -> bytes:
         8: record.ended,
         9: record.digest,
         10: record.lost,
-        11: record.since,
+        11: record.keep_ms,
+        12: record.since_ms,
+        13: record.begun,
     }
-    value |= {12: list(record.follows)} if record.follows is not None else {}
-    value |= {13: record.boot} if record.boot is not None else {}
-    value |= {14: list(record.line)} if record.line is not None else {}
-    value |= {15: list(record.offset)} if record.offset is not None else {}
+    value |= {14: list(record.follows)} if record.follows is not None else {}
+    value |= {15: record.boot} if record.boot is not None else {}
+    value |= {16: list(record.line)} if record.line is not None else {}
+    value |= {17: list(record.offset)} if record.offset is not None else {}
     return wrap(entry.key, draw(NONCE_BYTES), cbor.encode(value), entry.ref)
 
 
@@ -181,16 +190,16 @@ def succeed(record: Record, stream_id: bytes) -> Record | None:
     Returns:
         The record of the stream before, ended; None when nobody can have heard of it.
     """
-    if record.batch == record.since:
+    if record.batch == record.begun:
         record.stream_id = stream_id
         return None
-    old = replace(record, gaps=[], ended=True)
+    old = replace(record, gaps=[], ended=True, since_ms=0)
     for number, gap in record.gaps:
         if gap.first <= old.next_seq:
             old.gaps.append((number, gap))
         else:  # among rows that went over: it counts from the end of what stays
             old.tell(replace(gap, first=old.next_seq))
     record.stream_id, record.follows = stream_id, (old.stream_id, old.next_seq)
-    record.since, record.next_seq, record.lost = record.batch, 0, 0
+    record.begun, record.next_seq, record.lost = record.batch, 0, 0
     record.gap_number, record.gaps, record.offset = 1, [], None
     return old

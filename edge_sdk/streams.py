@@ -63,22 +63,23 @@ class Stream:
         self.grant: CollectGrant | None = None
         self.changed = False
         self.unreadable: list[int] = []  # stored rows told as damaged, still to be dropped
+        self.unknown = (0, False)  # rows and windows stored of an edition that no policy here has: only to be dropped
         self._key: BatchKey | None = None
         self._mark: _Mark | None = None
 
     @property
     def open_rows(self) -> int:
         """
-        Return how many rows of the open batch are in memory.
+        Return how many rows the open batch has.
         """
-        return sum(map(len, self.rows.values()))
+        return self.unknown[0] or sum(map(len, self.rows.values()))
 
     @property
     def unsaved_rows(self) -> int:
         """
         Return how many of them no flush has written yet.
         """
-        return self.open_rows - sum(self.journalled.values())
+        return sum(map(len, self.rows.values())) - sum(self.journalled.values())
 
     @property
     def has_windows(self) -> bool:
@@ -86,6 +87,13 @@ class Stream:
         Tell whether a view of this stream gathers windows.
         """
         return any(outlet.windows is not None for outlet in self.outlets)
+
+    @property
+    def has_open_windows(self) -> bool:
+        """
+        Tell whether any window is open.
+        """
+        return self.unknown[1] or any(o.windows is not None and o.windows.has_open for o in self.outlets)
 
     def take(self) -> None:
         """
@@ -217,6 +225,7 @@ class Stream:
         self._mark = _Mark(self.rows, self.journalled, copy_of(self.record), self._key)
         gone = (self.row, self.record.batch)
         self.record.batch += 1
+        self.record.since_ms = 0
         self._key = None
         if self.has_windows and not self.record.ended:
             self.prepare(rooms)
@@ -252,6 +261,15 @@ class Stream:
             self.record, self.changed = record, changed
             raise
 
+    def forget_open(self) -> None:
+        """
+        Forget the open batch and the open windows; nothing may be collected for this stream meanwhile.
+        """
+        self.rows, self.journalled, self.unknown, self._key = {}, {}, (0, False), None
+        for outlet in self.outlets:
+            if outlet.windows is not None:
+                outlet.windows.discard()
+
     def rejournal_windows(self, rooms: Rooms) -> None:
         """
         Write the open windows under the new batch's key, or forget them when there are none; inside a transaction.
@@ -268,6 +286,7 @@ class Stream:
         Rows of an edition that no policy here has any more are not damaged: they wait for it.
         """
         if self.purpose is None:
+            self.unknown = (rooms.outbox.pending_rows(self.row), rooms.outbox.partial(self.row) is not None)
             return
         wrapped = rooms.page.entries.get((self.row, self.record.batch))
         if wrapped is not None:
@@ -348,7 +367,10 @@ def new_stream(
     Args:
         timing: the floor at the board's power-on, where rows are timed by the floor.
     """
-    record = Record(rooms.draw(ID_BYTES), purpose.name, entry.grant_id, period, purpose_digest(purpose))
+    record = Record(
+        rooms.draw(ID_BYTES), purpose.name, entry.grant_id, period, purpose_digest(purpose),
+        keep_ms=purpose.keep_at_most_ms,
+    )  # fmt: skip
     if timing is not None:
         record.boot, record.line = rooms.draw(ID_BYTES), (rooms.boot_id, timing)
     row = rooms.outbox.add_stream(entry.ref, seal_record(entry, record, rooms.draw))

@@ -203,6 +203,8 @@ class Vault:
         for entry in self.ring.purposes.values():
             if entry.purpose == purpose and entry.grant_id == grant_id:
                 return entry
+        if len(self.ring.purposes) >= MAX_KEYS:  # one more would be a vault that cannot be read back
+            raise StorageError(f"{MAX_KEYS} keys are in use", hint="let the device reach its collector")
         entry = PurposeEntry(self._draw(_REF_BYTES), purpose, grant_id, PurposeKey(self._draw(SECRET_BYTES)))
         self.ring.purposes[entry.ref] = entry
         try:

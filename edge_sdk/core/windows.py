@@ -158,6 +158,13 @@ class WindowSet:
                 self._close(trail, trail.previous)
                 trail.previous = None
 
+    @property
+    def has_open(self) -> bool:
+        """
+        Tell whether any window is open, of sources that were heard or that wait under their tags.
+        """
+        return any(trail.current is not None for trail in self._trails.values())
+
     def cut(self) -> None:
         """
         Close every window now, marked partial, and forget all sources: the stream ends.

@@ -27,7 +27,9 @@ MIDDLE: Final = frozenset(
     {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe"}
 )
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
-UPPER: Final = frozenset({"queueing", "resuming", "binding", "telling", "bookkeeping", "uplink", "courier", "lanes"})
+UPPER: Final = frozenset(
+    {"resuming", "retention", "queueing", "binding", "telling", "bookkeeping", "uplink", "courier", "lanes"}
+)
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"obeying", "line", "writer", "opening"}
 PUBLIC: Final = BUILT | {"status", "enrol", "beside", "rights", "running", "gateway"}
@@ -47,7 +49,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "consent_state": FLOOR | SIBLINGS | {"consent_record"},
     "queueing": FLOOR | SIBLINGS | {"sealing", "streams"},
     "resuming": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams"},
-    "binding": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams", "consent_state", "resuming"},
+    "retention": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state"},
+    "binding": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state", "resuming", "retention"},
     "telling": FLOOR | SIBLINGS | {"consent_record", "consent_state"},
     "bookkeeping": FLOOR | SIBLINGS | {"consent_state"},
     "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing", "telling"},
@@ -72,10 +75,10 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 
 # --- inside core, bottom up; modules of one level may know each other, but never in a circle.
 CORE_LEVELS: Final = (
-    {"units", "cbor", "shape", "labels", "claims"},
+    {"units", "cbor", "shape", "labels", "claims", "shim_wire"},
     {"keys", "cose"},
     {"policy", "reading"},
-    {"policy_lint", "policy_diff", "transforms", "pseudonym", "windows", "table", "spoken"},
+    {"policy_lint", "policy_diff", "transforms", "pseudonym", "windows", "table", "spoken", "shim_ids"},
     {"documents", "consent", "receipt", "lifecycle", "retry"},
     {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},

@@ -20,8 +20,8 @@ from edge_sdk.core.keys import RoleSeed
 from edge_sdk.core.retry import CEILING_S
 from edge_sdk.uplink import Errand
 from tests import site as sites
+from tests.gateway.device import Device
 from tests.gateway.hostile import Hostile, answer, hostile
-from tests.gateway.test_hostile_collector import Device
 from tests.site import LocalSite
 
 ALL = (Role.ROOT, Role.STATEMENT, Role.RECIPIENTS, Role.WIPE, Role.RECEIPT, Role.TIME)

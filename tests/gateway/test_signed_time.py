@@ -21,8 +21,8 @@ from edge_sdk.core.keys import RoleSeed, epoch_of
 from edge_sdk.core.messages import encode_time_request, sign_time
 from edge_sdk.uplink import Errand
 from tests import site as sites
+from tests.gateway.device import BATCHES, Device
 from tests.gateway.hostile import Exchange, Hostile, answer, hostile, reset
-from tests.gateway.test_hostile_collector import BATCHES, Device
 from tests.site import LocalSite
 
 TIME = "/v1/time"

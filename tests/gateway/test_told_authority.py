@@ -21,8 +21,8 @@ from edge_sdk.core.receipt import TOO_LARGE, UNPROCESSABLE
 from edge_sdk.core.retry import CEILING_S
 from edge_sdk.uplink import Errand
 from tests import site as sites
+from tests.gateway.device import BATCHES, Device, receipt_seed, signed, wrong_seed
 from tests.gateway.hostile import Exchange, Hostile, answer, hang, honest_but, hostile, raw, reset
-from tests.gateway.test_hostile_collector import BATCHES, Device, receipt_seed, signed, wrong_seed
 from tests.site import LocalSite
 
 CONTROL = "/v1/control"

@@ -1,7 +1,8 @@
 """
 SPEC.md's CDDL describes what this implementation writes, and nothing looser.
 
-The CDDL is taken out of SPEC.md and held against real messages by an independent checker (cddl-verifier).
+The CDDL is taken out of SPEC.md and docs/shim_wire.md and held against real messages by an independent checker
+(cddl-verifier).
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ from tests.vectors.vector import ALG, CHANCE, FOLDER, NONCE, PAYLOAD, read
 cddl_verifier = pytest.importorskip("cddl_verifier", reason="needs cddl-verifier, of the extra `test`")
 
 SPEC: Final = Path(__file__).parents[2] / "SPEC.md"
-CDDL: Final = "\n".join(re.findall(r"^```cddl\n(.*?)^```$", SPEC.read_text(encoding="utf-8"), re.M | re.S))
+SHIM_WIRE: Final = SPEC.parent / "docs" / "shim_wire.md"
+TEXTS: Final = [path.read_text(encoding="utf-8") for path in (SPEC, SHIM_WIRE)]
+CDDL: Final = "\n".join(block for text in TEXTS for block in re.findall(r"^```cddl\n(.*?)^```$", text, re.M | re.S))
 VALIDATOR: Final = cddl_verifier.Validator(CDDL)
 
 WIPED: Final = receipt.WipeReceipt(

@@ -462,3 +462,12 @@ def test_restored_windows_make_room_too() -> None:
     for number in range(10, 17):
         site.windows.roll(str(number), NOON_MS)
     assert len(site.windows._trails) == 8
+
+
+def test_a_window_is_open_until_it_closes() -> None:
+    site = Site(windowed(Window.SUM))
+    assert not site.windows.has_open
+    site.hear(1, 5)
+    assert site.windows.has_open
+    site.windows.cut()
+    assert not site.windows.has_open
