@@ -23,7 +23,11 @@ from edge_sdk.core.keys import SECRET_BYTES, PseudonymKey, RoutingSecret, epoch_
 from edge_sdk.core.messages import EndedStream
 from edge_sdk.core.policy import Policy, Purpose, TextRule, purpose_digest
 from edge_sdk.core.pseudonym import Pseudonyms, period_of
+<<<<<<< HEAD
 from edge_sdk.errors import Refused, StorageError
+=======
+from edge_sdk.errors import BadInput, DiskFull, Refused, StorageError
+>>>>>>> main
 from edge_sdk.events import Event, tell
 from edge_sdk.recording import Recording
 from edge_sdk.resuming import take_up
@@ -64,6 +68,7 @@ class Binding:
         self._phase: tuple[int, int] = (-1, 0)
         self._origin_ms: int | None = None
         self.was_unclean = False
+        self.lacks_room = False  # the disk had none for keys or documents at the last decision
         self.retention = Retention(rooms, self.streams, consent=consent, recording=recording)
         self._orphans: set[int] = set()  # rows of streams whose keys are destroyed and whose data is still to go
 
@@ -90,11 +95,17 @@ class Binding:
 
         Where the disk refuses, nothing is collected that cannot be kept, and the next call tries again.
         """
+        self.lacks_room = False
         try:
             self._destroy_ended()
+<<<<<<< HEAD
         except StorageError:
             self._tell_trouble()
         timing = now.origin_ms if now.quality is ClockQuality.FLOOR else None
+=======
+        except StorageError as error:
+            self._tell_trouble(error)
+>>>>>>> main
         wanted: dict[str, Wanted | None] = {}
         for name, purpose in self.policy.purposes.items():
             decision = self._consent.decide_digest(purpose, self._digests[name], now)
@@ -220,10 +231,11 @@ class Binding:
             return self._begin(name, want)
         except StorageError as error:
             self.decisions[name] = Decision(None, None, Queue.HOLD, f"the disk refuses a new stream ({error})")
-            self._tell_trouble()
+            self._tell_trouble(error)
             return None
 
-    def _tell_trouble(self) -> None:
+    def _tell_trouble(self, error: StorageError) -> None:
+        self.lacks_room = self.lacks_room or isinstance(error, DiskFull)
         self._recording.count("storage_errors")
         tell(Event.STORAGE_ERROR)
 
@@ -277,8 +289,8 @@ class Binding:
         granted = self._consent.statement.grants if self._consent.statement is not None else ()
         try:
             self.retention.prune({grant.id for grant in granted}, declared=self.policy.purposes)
-        except StorageError:
-            self._tell_trouble()
+        except StorageError as error:
+            self._tell_trouble(error)
 
     def _destroy_ended(self) -> None:
         """
@@ -330,8 +342,8 @@ class Binding:
         try:
             if ended:
                 self._consent.tell_later(ended)
-        except StorageError:
-            self._tell_trouble()
+        except StorageError as error:
+            self._tell_trouble(error)
 
     def _under(self, refs: Collection[bytes]) -> list[Stream]:
         return [stream for stream in self.streams.values() if stream.entry.ref in refs]

@@ -13,7 +13,7 @@ Every exception that leaves the package, in one tree.
     │   └─ Tampered                authentication failed; one message for every cause
     ├─ StorageError           5    our own disk or key store
     │   ├─ FolderInUse
-    │   ├─ OutboxFull
+    │   ├─ DiskFull                the file system has no room, also after the queue made some
     │   └─ VaultUnavailable
     └─ UplinkError            6    a request could not even be tried (TLS, address, proxy)
 
@@ -125,9 +125,9 @@ class FolderInUse(StorageError):
     """
 
 
-class OutboxFull(StorageError):
+class DiskFull(StorageError):
     """
-    Say that the quota leaves no room even after eviction.
+    Say that the file system has no room for a write; the line makes some and tries once more before it tells anyone.
     """
 
 

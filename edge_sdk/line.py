@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from edge_sdk import files
 from edge_sdk.binding import Binding
 from edge_sdk.bookkeeping import Bookkeeping
 from edge_sdk.clock import Now
@@ -23,6 +22,7 @@ from edge_sdk.core.consent import CollectGrant, SendGrant
 from edge_sdk.core.documents import RecipientKey, WipeOrder
 from edge_sdk.core.receipt import Outcome
 from edge_sdk.core.units import DAY_MS
+from edge_sdk.disk_room import DiskRoom
 from edge_sdk.errors import ConsentRefused, EdgeError, LifecycleRefused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.ledger import Happened
@@ -36,7 +36,6 @@ from edge_sdk.telling import Telling
 
 TICK_MS = 1_000  # decisions are taken anew at least this often, so a change takes effect within a second
 NOW_EVERY_MS = 10_000  # alarms close batches no more often than this
-HEADROOM_EVERY_MS = 60_000
 RETRY_MS = 5_000  # after a failed write: the disk may have room again
 
 
@@ -79,8 +78,7 @@ class Line:
         self.obeying = obeying
         self.limits = limits
         self.queueing = Queueing(rooms, binding.streams, quota_bytes=limits.quota_bytes)
-        self._allowed_bytes = limits.quota_bytes
-        self._headroom_at_ms = 0
+        self.room = DiskRoom(self.queueing, recording=recording, limits=limits)
         self._flush_at_ms = 0
         self._now_at_ms = 0
         self._retry_at_ms = 0
@@ -102,6 +100,8 @@ class Line:
             StorageError: when a flush or close that was asked for fails; otherwise it is counted and tried again.
         """
         self.binding.decide(now)
+        if self.binding.lacks_room:
+            self.room.relieve()
         self.books.note(self.binding.decisions, now)
         if (order := self.consent.due_order(now)) is not None:
             self._obey(order, now)
@@ -260,7 +260,8 @@ class Line:
         planned = [plan.stream for plan in plans]
         journal = self._unsaved([stream for stream in streams if stream not in planned], now) if flush else []
         if plans or journal:
-            self._write(now, plans, journal)
+            rows = sum(plan.stream.open_rows for plan in plans) + sum(stream.unsaved_rows for stream, _ in journal)
+            self.room.write(lambda: self._write(now, plans, journal), rows=rows)
         if flush:
             self._came = 0
             self._flush_at_ms = now.mono_ms + self.limits.flush_every_ms
@@ -364,13 +365,8 @@ class Line:
         """
         Keep to quota, age and the room the file system leaves; store the floor.
         """
-        if now.mono_ms >= self._headroom_at_ms:
-            self._headroom_at_ms = now.mono_ms + HEADROOM_EVERY_MS
-            free, inodes = files.headroom(self.limits.folder)
-            held = self.rooms.outbox.held_bytes()
-            tight = free < self.limits.reserve_bytes or 0 <= inodes < self.limits.reserve_inodes
-            self._allowed_bytes = held if tight else self.limits.quota_bytes
-        self.queueing.enforce(now.floor_ms, allowed_bytes=self._allowed_bytes)
+        allowed_bytes = self.room.allowed(now, held_bytes=self.rooms.outbox.held_bytes())
+        self.queueing.enforce(now.floor_ms, allowed_bytes=allowed_bytes)
         self.binding.retention.age(now.floor_ms, can_seal=lambda stream: self._plan(stream, now) is not None)
         for stream in list(self.binding.streams.values()):
             if stream.record.ended:

@@ -323,6 +323,13 @@ class Outbox:
         """
         self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def reuse_log(self) -> None:
+        """
+        Move the write-ahead log into the file as far as that goes, so that the next write needs no room beside it.
+        """
+        with contextlib.suppress(StorageError):  # on a full disk the file may not grow either
+            self._rows("PRAGMA wal_checkpoint(RESTART)")
+
     def held_bytes(self) -> int:
         """
         Return the bytes of all rows and batches kept: pending, sealed and set aside.

@@ -127,7 +127,30 @@ class Queueing:
             oldest_ms = floor_ms - stream.record.keep_ms
             for held in list(takewhile(lambda held: held.kept_ms < oldest_ms, queue.values())):  # noqa: B023 - used at once
                 self._lose(stream, held, Reason.TOO_OLD, keep=False)
-        limit = min(self._quota, allowed_bytes)
+        self._shrink(min(self._quota, allowed_bytes))
+
+    def make_room(self, wanted_bytes: int) -> bool:
+        """
+        Drop what counts least, for *wanted_bytes* in a file that can grow no more; return whether anything went.
+
+        After a power cut: each batch is there, or gone with its gap told.
+
+        Raises:
+            StorageError: the disk does not even take that.
+        """
+        outbox = self._rooms.outbox
+        outbox.reuse_log()
+        before = outbox.held_bytes()
+        self._shrink(max(0, before - wanted_bytes))
+        return outbox.held_bytes() < before
+
+    def cut_log(self) -> None:
+        """
+        Give the file system back what the write-ahead log of the queue takes.
+        """
+        self._rooms.outbox.checkpoint()
+
+    def _shrink(self, limit: int) -> None:
         if self._rooms.outbox.held_bytes() > limit:
             self._drop_aside(limit)
         while self._rooms.outbox.held_bytes() > limit:

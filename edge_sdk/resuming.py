@@ -19,8 +19,8 @@ from edge_sdk.errors import BadInput
 from edge_sdk.events import Event, tell
 from edge_sdk.outbox import StreamRow
 from edge_sdk.sealing import Rooms
-from edge_sdk.stream_record import ID_BYTES, open_record, succeed
-from edge_sdk.streams import Stream, keep_ended
+from edge_sdk.stream_record import ID_BYTES, open_record, seal_record, succeed
+from edge_sdk.streams import Stream
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ def take_up(
             if not stream.record.ended or stream.unreadable:
                 outbox.drop_unreadable(stream.unreadable)  # in the step in which they are told, or they would be again
                 stream.store(rooms)
-        kept = {keep_ended(rooms, old): old for old in before}
+        kept = {_keep_ended(rooms, old): old for old in before}
         outbox.set_number("clean", 0)
     found.streams |= {row: old for row, old in kept.items() if row is not None}
     for stream in found.streams.values():
@@ -103,6 +103,22 @@ def _open(
     purpose = editions.get(record.digest)
     left = None if old is None else Stream(stored.id, entry, old, purpose)
     return Stream(stored.id, entry, record, purpose), left
+
+
+def _keep_ended(rooms: Rooms, stream: Stream) -> int | None:
+    """
+    Store what is left of a stream whose open batch went over to another under its row; inside a transaction.
+
+    Returns:
+        Its new row; None where it has nothing left to send or tell, and nothing of it is kept.
+    """
+    record = stream.record
+    if stream.row not in rooms.outbox.queues and not record.has_news and record.line is None:
+        return None
+    row = rooms.outbox.add_stream(stream.entry.ref, seal_record(stream.entry, record, rooms.draw))
+    rooms.outbox.hand_over(stream.row, row)
+    stream.row = row
+    return row
 
 
 def _drop_old_keys(rooms: Rooms, streams: Mapping[int, Stream]) -> None:

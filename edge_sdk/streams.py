@@ -377,22 +377,6 @@ def new_stream(
     return Stream(row, entry, record, purpose)
 
 
-def keep_ended(rooms: Rooms, stream: Stream) -> int | None:
-    """
-    Store what is left of a stream whose open batch went over to another under its row; inside a transaction.
-
-    Returns:
-        Its new row; None where it has nothing left to send or tell, and nothing of it is kept.
-    """
-    record = stream.record
-    if stream.row not in rooms.outbox.queues and not record.has_news and record.line is None:
-        return None
-    row = rooms.outbox.add_stream(stream.entry.ref, seal_record(stream.entry, record, rooms.draw))
-    rooms.outbox.hand_over(stream.row, row)
-    stream.row = row
-    return row
-
-
 def unseal_body(entry: PurposeEntry, held: Held, body: bytes) -> bytes:
     """
     Return the envelope that goes on the wire, out of its wrapping under the purpose key.

@@ -45,7 +45,7 @@ _AAD: Final = b"edge-sdk/wipe/1"
 
 STORES: Final = (
     ("keys", ("vault.bin", "page.bin")),
-    ("queue", ("outbox.db", "outbox.db-wal", "outbox.db-shm", "outbox.db-journal")),
+    ("queue", ("outbox.db", "outbox.db-wal", "outbox.db-shm", "outbox.db-journal", "spare.bin")),
     ("statement", ("state.bin",)),
     ("ledger", ("ledger.bin", "ledger.old")),
     ("requests", ("request", "answer")),
