@@ -23,11 +23,7 @@ from edge_sdk.core.keys import SECRET_BYTES, PseudonymKey, RoutingSecret, epoch_
 from edge_sdk.core.messages import EndedStream
 from edge_sdk.core.policy import Policy, Purpose, TextRule, purpose_digest
 from edge_sdk.core.pseudonym import Pseudonyms, period_of
-<<<<<<< HEAD
-from edge_sdk.errors import Refused, StorageError
-=======
-from edge_sdk.errors import BadInput, DiskFull, Refused, StorageError
->>>>>>> main
+from edge_sdk.errors import DiskFull, Refused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.recording import Recording
 from edge_sdk.resuming import take_up
@@ -86,8 +82,8 @@ class Binding:
         self._recording.count("damaged_streams", found.damaged)
         try:
             self.retention.make_place()
-        except StorageError:
-            self._tell_trouble()
+        except StorageError as error:
+            self._tell_trouble(error)
 
     def decide(self, now: Now) -> None:
         """
@@ -98,14 +94,9 @@ class Binding:
         self.lacks_room = False
         try:
             self._destroy_ended()
-<<<<<<< HEAD
-        except StorageError:
-            self._tell_trouble()
-        timing = now.origin_ms if now.quality is ClockQuality.FLOOR else None
-=======
         except StorageError as error:
             self._tell_trouble(error)
->>>>>>> main
+        timing = now.origin_ms if now.quality is ClockQuality.FLOOR else None
         wanted: dict[str, Wanted | None] = {}
         for name, purpose in self.policy.purposes.items():
             decision = self._consent.decide_digest(purpose, self._digests[name], now)

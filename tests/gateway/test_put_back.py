@@ -262,7 +262,7 @@ def test_only_streams_that_were_sealed_are_listed_as_used(site: LocalSite) -> No
         assert used[-1] == stream_of(parts).record.stream_id
 
 
-def test_streams_that_follow_one_another_are_signed_by_the_key_that_was_certified_for_their_purpose(site: LocalSite) -> None:
+def test_streams_that_follow_one_another_have_the_key_certified_for_their_purpose(site: LocalSite) -> None:
     with sites.opened(site) as parts:
         record(parts, 1)
         seal(parts)
