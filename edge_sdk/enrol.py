@@ -32,9 +32,9 @@ from edge_sdk.core.keys import (
     epoch_of,
     route,
 )
-from edge_sdk.core.messages import EnrolRequest, seal_enrol
+from edge_sdk.core.messages import EnrolRequest, accept_time, encode_time_request, seal_enrol
 from edge_sdk.core.seal import hpke_key_pair
-from edge_sdk.errors import ConfigError, LifecycleRefused, Refused, UplinkError
+from edge_sdk.errors import ConfigError, ConsentRefused, LifecycleRefused, Refused, UplinkError
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.opening import attachment, draw, finish_wipe, suite_of
 from edge_sdk.transport import Request, Transport
@@ -86,13 +86,38 @@ async def enrol(config: Config, code: str, transport: Transport) -> int:
         if response.status != 200:
             raise UplinkError(f"the authority answered {response.status}", hint="try again later")
         consent = ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(config.folder, held))
-        now = Clock(consent.signed_ms()).now()
-        consent.accept_downlink(response.body, now, epochs=_around(epoch_of(now.wall_s)))
+        now = await _accept(consent, response.body, Clock(consent.signed_ms()), transport)
         assert consent.statement is not None
         await _fetch_recipients(consent, lane, now, transport)
         return consent.statement.version
     finally:
         lock.close()
+
+
+async def _accept(consent: ConsentState, sealed: bytes, clock: Clock, transport: Transport) -> Now:
+    """
+    Accept the first downlink and return when; a device whose clock seems wrong asks for signed time and looks again.
+    """
+    now = clock.now()
+    try:
+        consent.accept_downlink(sealed, now, epochs=_around(epoch_of(now.wall_s)))
+    except ConsentRefused:
+        if not await _hear_time(clock, consent.root, transport):
+            raise
+        now = clock.now()
+        consent.accept_downlink(sealed, now, epochs=_around(epoch_of(now.wall_s)))
+    return now
+
+
+async def _hear_time(clock: Clock, root: Root, transport: Transport) -> bool:
+    nonce = draw(claims.ID_BYTES)
+    response = await transport.send(
+        Request("POST", "/v1/time", {"Content-Type": "application/cose"}, encode_time_request(nonce))
+    )
+    if response.status != 200:
+        return False
+    clock.hear(accept_time(response.body, root=root, nonce=nonce) * 1000)
+    return True
 
 
 async def _fetch_recipients(consent: ConsentState, lane: Lane, now: Now, transport: Transport) -> None:

@@ -26,12 +26,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from edge_sdk import files, opening
-from edge_sdk.clock import wall_s
+from edge_sdk.clock import Now, wall_s
 from edge_sdk.collector import folder as collecting
 from edge_sdk.collector import intake, operating
 from edge_sdk.collector.reception import Reception
 from edge_sdk.core.claims import Account, Status
-from edge_sdk.core.documents import Statement
+from edge_sdk.core.documents import Grant, Statement
 from edge_sdk.core.keys import epoch_of
 from edge_sdk.enrol import enrol
 from edge_sdk.errors import EdgeError, LifecycleRefused, Refused, VaultUnavailable
@@ -85,18 +85,24 @@ class Household(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------------------------------ what can happen
 
-    @rule(purpose=st.sampled_from(PURPOSES), status=st.sampled_from(STATUSES))
-    def the_authority_decides(self, purpose: str, status: Status) -> None:
+    @rule(purpose=st.sampled_from(PURPOSES), status=st.sampled_from(STATUSES), arrives=st.booleans())
+    def the_authority_decides(self, purpose: str, status: Status, arrives: bool) -> None:
         generation = self.parts.line.rooms.vault.ring.generation.id
         with suppress(Refused):
             collecting.grant(self.site.collector, generation, purpose, status=status, now_s=self.true_ms // 1000)
             self.papers.append(operating.statement(self.site.collector, generation, now_s=self.true_ms // 1000))
 
-    @rule(account=st.sampled_from([Account.ACTIVE, Account.ACTIVE, Account.SUSPENDED]))
-    def the_account_changes(self, account: Account) -> None:
+        if arrives:
+            self.a_statement_arrives(len(self.papers) - 1)
+
+    @rule(account=st.sampled_from([Account.ACTIVE, Account.ACTIVE, Account.SUSPENDED]), arrives=st.booleans())
+    def the_account_changes(self, account: Account, arrives: bool) -> None:
         generation = self.parts.line.rooms.vault.ring.generation.id
         operating.set_account(self.site.collector, generation, account, now_s=self.true_ms // 1000)
         self.papers.append(operating.statement(self.site.collector, generation, now_s=self.true_ms // 1000))
+
+        if arrives:
+            self.a_statement_arrives(len(self.papers) - 1)
 
     @rule(which=st.integers(0, 50))
     def a_statement_arrives(self, which: int) -> None:
@@ -118,6 +124,8 @@ class Household(RuleBasedStateMachine):
 
     @rule(purpose=st.sampled_from(PURPOSES))
     def the_household_withdraws(self, purpose: str) -> None:
+        if self.flying and self.flying_purpose in PURPOSES:
+            purpose = self.flying_purpose
         granted = () if self.statement is None else self.statement.grants
         with suppress(Refused):
             self.parts.line.withdraw(purpose, self.now)
@@ -229,6 +237,9 @@ class Household(RuleBasedStateMachine):
         refs = {entry.ref for entry in line.rooms.vault.ring.purposes.values()}
         rows = {row.id for row in line.rooms.outbox.streams() if row.ref not in refs}
         assert not rows, "I6: data of an ended grant is left"
+        held = {entry.purpose for entry in line.rooms.vault.ring.purposes.values()}
+        over = {purpose for purpose in PURPOSES if any(grant.id in self.ended for grant in self._deciding(purpose))}
+        assert not held & over, "I6: what was collected before a purpose was withdrawn is left"
 
     def an_upload_of_a_withdrawn_grant_is_broken_off(self) -> None:
         if self.flying and self.flying_grant in self.ended:
@@ -260,10 +271,15 @@ class Household(RuleBasedStateMachine):
         statement = self.statement
         if statement is None or statement.account != Account.ACTIVE or self.now.wall_s >= statement.exp_s:
             return False
-        own = [grant for grant in statement.grants if grant.purpose == purpose]
-        newest_s = max((grant.since_s for grant in own), default=0)
-        deciding = [grant for grant in own if grant.since_s == newest_s]
+        deciding = self._deciding(purpose)
         return bool(deciding) and all(g.status == Status.GIVEN and g.id not in self.denied for g in deciding)
+
+    def _deciding(self, purpose: str) -> list[Grant]:
+        """Return the newest grants of a purpose, of which the narrowest decides."""
+        granted = () if self.statement is None else self.statement.grants
+        own = [grant for grant in granted if grant.purpose == purpose]
+        newest_s = max((grant.since_s for grant in own), default=0)
+        return [grant for grant in own if grant.since_s == newest_s]
 
     def _bound_rows(self) -> set[int]:
         line = self.parts.line

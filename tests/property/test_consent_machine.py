@@ -146,7 +146,7 @@ ONE_EACH = ("a suspended account counts as active", "withdrawals are forgotten",
 def caught(name: str) -> None:
     broken, noticed = BROKEN[name]
     quick = settings(
-        max_examples=60,
+        max_examples=200,
         stateful_step_count=40,
         deadline=None,
         derandomize=True,
