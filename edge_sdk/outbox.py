@@ -278,6 +278,12 @@ class Outbox:
         rows = self._rows("SELECT id, message_id, body FROM control ORDER BY id LIMIT 1")
         return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
 
+    def controls(self) -> int:
+        """
+        Return how many messages to the authority are queued.
+        """
+        return self._number("SELECT COUNT(*) FROM control")
+
     def drop_control(self, row: int) -> None:
         """
         Forget a message to the authority: it was receipted.
