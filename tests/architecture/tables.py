@@ -76,11 +76,12 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 
 # --- inside core, bottom up; modules of one level may know each other, but never in a circle.
 CORE_LEVELS: Final = (
-    {"units", "cbor", "shape", "labels", "claims", "shim_wire"},
+    {"units", "cbor", "shape", "labels", "claims", "terms", "shim_wire"},
     {"keys", "cose"},
     {"policy", "reading"},
-    {"policy_lint", "policy_diff", "transforms", "pseudonym", "windows", "table", "spoken", "shim_ids"},
-    {"documents", "consent", "receipt", "lifecycle", "retry"},
+    {"policy_lint", "deidentify", "policy_diff", "transforms", "pseudonym", "windows", "table"}
+    | {"spoken", "promised", "shim_ids"},
+    {"documents", "consent", "transfer", "receipt", "lifecycle", "retry"},
     {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},
     {"seal"},
