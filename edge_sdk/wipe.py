@@ -98,17 +98,26 @@ def fitting(draft: WipeReceipt) -> WipeReceipt:
 
     An erase waits for no list: the authority finds the streams by their keys, the ids only save it work.
     """
+    if len(encode_wipe_receipt(draft)) <= _DRAFT_BYTES:
+        return draft
     uses = list(draft.uses)
-    while uses and len(encode_wipe_receipt(replace(draft, uses=tuple(uses)))) > _DRAFT_BYTES:
+    names = tuple(replace(use, recipients=(), streams=()) for use in uses)
+    room = _DRAFT_BYTES - len(encode_wipe_receipt(replace(draft, uses=names)))
+    while sum(map(_listed_bytes, uses)) > room:
         at = max(range(len(uses)), key=lambda place: len(uses[place].streams) + len(uses[place].recipients))
         streams, kids = uses[at].streams, uses[at].recipients
-        if not streams and not kids:
-            uses.pop()  # names alone fill it
-        elif len(streams) >= len(kids):
+        if len(streams) >= len(kids):
             uses[at] = replace(uses[at], streams=streams[(len(streams) + 1) // 2 :])
         else:
             uses[at] = replace(uses[at], recipients=kids[(len(kids) + 1) // 2 :])
     return replace(draft, uses=tuple(uses))
+
+
+def _listed_bytes(use: PurposeUse) -> int:
+    """
+    Return what the ids of *use* take, with the longest heads they and their lists can have.
+    """
+    return 4 + (claims.ID_BYTES + 1) * len(use.streams) + (claims.KID_BYTES + 1) * len(use.recipients)
 
 
 def pending_intent(folder: Path, lane: Lane) -> Intent | None:
