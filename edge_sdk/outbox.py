@@ -323,18 +323,12 @@ class Outbox:
         """
         self._db.execute("INSERT OR REPLACE INTO site VALUES(?, ?)", (key, value))
 
-    def checkpoint(self) -> None:
+    def checkpoint(self, *, cut: bool = True) -> None:
         """
-        Move the write-ahead log into the file and cut it: at stop, withdrawal and wipe, too dear for each batch.
+        Move the write-ahead log into the file and *cut* it: at stop, withdrawal and wipe, too dear for each batch.
+        Uncut, the next write goes into it from its beginning.
         """
-        self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def reuse_log(self) -> None:
-        """
-        Move the write-ahead log into the file as far as that goes, so that the next write needs no room beside it.
-        """
-        with contextlib.suppress(StorageError):  # on a full disk the file may not grow either
-            self._rows("PRAGMA wal_checkpoint(RESTART)")
+        self._rows(f"PRAGMA wal_checkpoint({'TRUNCATE' if cut else 'RESTART'})")
 
     def held_bytes(self) -> int:
         """
