@@ -32,9 +32,10 @@ from edge_sdk.core.keys import (
     epoch_of,
     route,
 )
-from edge_sdk.core.messages import EnrolRequest, accept_time, encode_time_request, seal_enrol
+from edge_sdk.core.messages import EnrolRequest, seal_enrol
 from edge_sdk.core.seal import hpke_key_pair
 from edge_sdk.errors import ConfigError, ConsentRefused, LifecycleRefused, Refused, UplinkError
+from edge_sdk.hearing import hear_time
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.lanes import check_room
 from edge_sdk.opening import attachment, draw, finish_wipe, suite_of
@@ -104,22 +105,11 @@ async def _accept(consent: ConsentState, sealed: bytes, clock: Clock, transport:
     try:
         consent.accept_downlink(sealed, now, epochs=_around(epoch_of(now.wall_s)))
     except ConsentRefused:
-        if not await _hear_time(clock, consent.root, transport):
+        if not await hear_time(clock, consent.root, transport, draw=draw):
             raise
         now = clock.now()
         consent.accept_downlink(sealed, now, epochs=_around(epoch_of(now.wall_s)))
     return now
-
-
-async def _hear_time(clock: Clock, root: Root, transport: Transport) -> bool:
-    nonce = draw(claims.ID_BYTES)
-    response = await transport.send(
-        Request("POST", "/v1/time", {"Content-Type": "application/cose"}, encode_time_request(nonce))
-    )
-    if response.status != 200:
-        return False
-    clock.hear(accept_time(response.body, root=root, nonce=nonce) * 1000)
-    return True
 
 
 async def _fetch_recipients(consent: ConsentState, lane: Lane, now: Now, transport: Transport) -> None:

@@ -165,12 +165,17 @@ def remove(path: Path) -> None:
     Remove *path* if it is there, overwriting its bytes first, and sync the folder.
 
     After a power cut: the file is gone, or still there whole, zeroed or in part zeroed. Flash may keep old blocks.
+
+    Raises:
+        StorageError: it is there still, or it is gone and its bytes could not be overwritten.
     """
     with _told(path, "remove"):
         if not path.exists():
             return
-        overwrite(path)
-        path.unlink()
+        try:
+            overwrite(path)
+        finally:
+            path.unlink()  # also where a full disk takes no zeros: some file systems write them to a new place
     sync_folder(path.parent)
 
 
@@ -319,7 +324,8 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         path = folder / "lock"
         with _told(path, "open"):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _CLOSE_ON_EXEC, 0o600)
+            flags = os.O_RDWR | os.O_CREAT if os.access(folder, os.W_OK) else os.O_RDONLY  # a lock needs no write
+            self._descriptor = os.open(path, flags | _CLOSE_ON_EXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -26,9 +26,10 @@ from edge_sdk.core.keys import authorization, epoch_of, route
 from edge_sdk.core.receipt import Kind, judge
 from edge_sdk.core.retry import delay_s
 from edge_sdk.errors import FolderInUse, StorageError, UplinkError
+from edge_sdk.hearing import hear_time
 from edge_sdk.transport import Lane as QueueLane
 from edge_sdk.transport import Request, Transport
-from edge_sdk.vault import read_lane
+from edge_sdk.vault import Lane, read_lane
 
 MAX_LANES: Final = 8
 _PATH: Final = "/v1/control"
@@ -78,6 +79,7 @@ async def deliver(
     *,
     transport_to: Callable[[str], Transport],
     chance: Callable[[], float],
+    draw: Callable[[int], bytes],
     stopped: asyncio.Event,
 ) -> None:
     """
@@ -85,6 +87,7 @@ async def deliver(
 
     Args:
         transport_to: makes a transport to an address.
+        draw: returns random bytes; a device whose clock is wrong asks for the time.
 
     After a power cut: a receipt is there and tried again, or was signed for; sent twice it is stored once.
     """
@@ -92,13 +95,34 @@ async def deliver(
     clock = Clock()
     while not stopped.is_set() and (places := waiting(folder)):
         for place in places:
-            receipt = await _deliver_one(place, transport_to, clock)
+            receipt = await _deliver_one(place, transport_to, clock, draw)
             if receipt is not None:
                 _forget(place, receipt)
         if waiting(folder):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), delay_s(attempt, chance()))
             attempt += 1
+
+
+async def deliver_held(
+    lane: Lane,
+    *,
+    transport_to: Callable[[str], Transport],
+    chance: Callable[[], float],
+    draw: Callable[[int], bytes],
+    stopped: asyncio.Event,
+) -> bool:
+    """
+    Try to deliver a receipt that no file holds, until it is signed for or *stopped*; return whether it was.
+    """
+    clock, attempt = Clock(), 0
+    while not stopped.is_set():
+        if await _is_signed_for(lane, transport_to, clock, draw):
+            return True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), delay_s(attempt, chance()))
+        attempt += 1
+    return False
 
 
 def _forget(place: Path, receipt: bytes) -> None:
@@ -119,7 +143,9 @@ def _forget(place: Path, receipt: bytes) -> None:
         lock.close()
 
 
-async def _deliver_one(place: Path, transport_to: Callable[[str], Transport], clock: Clock) -> bytes | None:
+async def _deliver_one(
+    place: Path, transport_to: Callable[[str], Transport], clock: Clock, draw: Callable[[int], bytes]
+) -> bytes | None:
     """
     Try once, return the receipt that was signed for; a lane set that cannot be read is tried again like one that is
     not answered.
@@ -128,7 +154,13 @@ async def _deliver_one(place: Path, transport_to: Callable[[str], Transport], cl
         lane = read_lane(place.parent, place.name)
     except StorageError:
         return None
-    transport = transport_to(lane.address)
+    return lane.receipt if await _is_signed_for(lane, transport_to, clock, draw) else None
+
+
+async def _is_signed_for(
+    lane: Lane, transport_to: Callable[[str], Transport], clock: Clock, draw: Callable[[int], bytes]
+) -> bool:
+    root, transport = pinned_root(lane.root), transport_to(lane.address)
     headers = {
         "Authorization": authorization(
             route(lane.routing, epoch_of(clock.now().wall_s)), "POST", _PATH, lane.receipt
@@ -137,18 +169,20 @@ async def _deliver_one(place: Path, transport_to: Callable[[str], Transport], cl
     }
     try:
         response = await carry(transport, Request("POST", _PATH, headers, lane.receipt, QueueLane.WIPE))
+        if response.status == 401:  # a tag of another day is not known: the next try has another clock
+            await hear_time(clock, root, transport, draw=draw)
     except (UplinkError, OSError):
-        return None
+        return False
     finally:
         await let_go(transport)
     outcome = judge(
         response.status,
         response.body,
-        root=pinned_root(lane.root),
+        root=root,
         batch_id=outer(lane.receipt).batch_id or b"",
         body_sha256=hashlib.sha256(lane.receipt).digest(),
     )
-    return lane.receipt if outcome.kind is Kind.ACKED else None
+    return outcome.kind is Kind.ACKED
 
 
 def _has_receipt(folder: Path) -> bool:

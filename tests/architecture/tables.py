@@ -20,7 +20,7 @@ GROUND: Final = frozenset({"core", "errors"})
 FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore", "carrying", "release"}
 SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
-    | {"sources", "profiles", "firmware"}
+    | {"sources", "profiles", "firmware", "hearing"}
 )
 # What needs several of them: a stream with its rows and keys, what was accepted, requests to a configured address.
 MIDDLE: Final = frozenset(
@@ -35,7 +35,7 @@ UPPER: Final = frozenset(
 )
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"obeying", "line", "writer", "opening"}
-PUBLIC: Final = BUILT | {"status", "enrol", "beside", "rights", "running", "gateway"}
+PUBLIC: Final = BUILT | {"status", "enrol", "erasing", "beside", "rights", "running", "gateway"}
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "core": GROUND,
@@ -67,6 +67,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "opening": SHELL | {"obeying", "line", "writer"},
     "status": BUILT,
     "enrol": BUILT,
+    "erasing": BUILT,
     "beside": BUILT | {"status"},
     "rights": BUILT,
     "running": BUILT,
@@ -124,7 +125,7 @@ TIME_ROOMS: Final = frozenset({"clock"})
 ENTROPY_ROOMS: Final = frozenset({"opening", "cli", "collector"})
 ASYNC_ROOMS: Final = frozenset(
     {
-        *("transport", "carrying", "http_transport", "uplink", "courier", "lanes", "enrol"),
+        *("transport", "carrying", "http_transport", "uplink", "courier", "lanes", "hearing", "enrol"),
         *("running", "gateway", "agent", "sources", "cli", "collector"),
     }
 )

@@ -71,6 +71,7 @@ def deliver(site: LocalSite, *, timeout_s: float = WAIT_S) -> None:
             site.state,
             transport_to=lambda url: HttpTransport(url, timeout_ms=2000, proxy="", pins=()),
             chance=lambda: 0.0,
+            draw=draw,
             stopped=stopped,
         )
 

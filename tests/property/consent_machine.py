@@ -334,7 +334,11 @@ class Household(RuleBasedStateMachine):
     def _deliver_receipt(self) -> None:
         async def delivered() -> None:
             trying = deliver(
-                self.site.state, transport_to=lambda _: self.transport, chance=lambda: 0.0, stopped=asyncio.Event()
+                self.site.state,
+                transport_to=lambda _: self.transport,
+                chance=lambda: 0.0,
+                draw=os.urandom,
+                stopped=asyncio.Event(),
             )
             await asyncio.wait_for(trying, RECEIPT_S)
 
