@@ -28,7 +28,8 @@ SURVEY: Final = {
         T1 EV, T2 EV, B1 V, K1 P, R1 P, R2 EV, R3 EV, R4 V, R5 C, W1 EV, A1 EV, X1 EV, X2 EV, V1 EV""",
     "sofar_monitor": """
         D1 C, D2 EV, D3 EV, D4 C, D5 EV, P1 C, P2 EV, P3 EV, P4 C, N1 EV, S1 EV, S2 EV, S3 EV, S4 E, I1 EV, X1 EV,
-        X2 EV, X3 C, G1 EV, G2 EV, G3 P, G4 C, T1 EV, B1 V, K1 P, R1 P, R2 C, R3 EV, R4 EV, R5 C, W1 EV, A1 EV, A2 E, V1 EV""",
+        X2 EV, X3 C, G1 EV, G2 EV, G3 P, G4 C, T1 EV, B1 V, K1 P, R1 P, R2 C, R3 EV, R4 EV, R5 C, W1 EV, A1 EV, A2 E,
+        V1 EV""",
     "apsystems_ema": """
         D1 C, D2 EV, D3 C, D4 C, D5 C, D6 EV, D7 E, P1 C, P2 EV, P3 EV, P4 E, N1 EV, L1 E, S1 EV, S2 V, S3 EV, S4 EV,
         S5 EV, S6 V, X1 EV, X2 EV, I1 EV, G1 EV, G2 EV, B1 V, T1 EV, K1 P, R1 P, W1 E, A1 EV, V1 EV, C1 C""",
