@@ -40,13 +40,13 @@ from edge_sdk.core.documents import (
     accept_wipe,
     audience_of,
     pinned_root,
-    recipient_for,
     reread_recipients,
     reread_statement,
 )
 from edge_sdk.core.messages import Withdrawal, open_downlink
 from edge_sdk.core.policy import Basis, Purpose
 from edge_sdk.core.receipt import WipeReceipt
+from edge_sdk.core.transfer import Accepted, key_for
 from edge_sdk.errors import ConsentRefused, EdgeError, StorageError
 from edge_sdk.vault import Lane, Vault
 
@@ -122,18 +122,10 @@ class ConsentState:
         Return the key that batches of *purpose* are sealed to.
 
         Raises:
-            ConsentRefused: when no certified key fits purpose, regions and grant.
+            ConsentRefused: no certified key fits purpose, regions and grant, or a transfer to it lacks something.
         """
-        if self.recipients is None:
-            raise ConsentRefused("no recipients document yet", hint="let the device reach the collector once")
-        return recipient_for(
-            self.recipients,
-            operator=purpose.recipient,
-            regions=purpose.regions,
-            kids=grant.recipients,
-            algs=(self._alg,),
-            now_s=now.wall_s,
-        )
+        held = Accepted(self.statement, self.held.denied, now.wall_s)
+        return key_for(purpose, grant, recipients=self.recipients, held=held, algs=(self._alg,))
 
     def is_fresh(self, now: Now) -> bool:
         """

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -157,6 +157,15 @@ class Outbox:
         self.sealed_bytes -= sum(held.size for held in self.queues.pop(stream, {}).values())
         self.pending_bytes = self._number("SELECT SUM(LENGTH(body)) FROM pending")
         self.aside_bytes = self._number(_ASIDE_BYTES)
+
+    def hand_over(self, stream: int, to: int) -> None:
+        """
+        Have the sealed batches of *stream* belong to the stream *to*; its open batch and what is set aside stay.
+        """
+        self._db.execute("UPDATE sealed SET stream=? WHERE stream=?", (to, stream))
+        queue = self.queues.pop(stream, {})
+        if queue:
+            self.queues[to] = {number: replace(held, stream=to) for number, held in queue.items()}
 
     def put_pending(self, stream: int, batch: int, rows: int, body: bytes) -> None:
         """

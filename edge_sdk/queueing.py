@@ -163,8 +163,10 @@ class Queueing:
         """
         Forget an ended stream that has nothing left to send or tell.
         """
-        waits = stream.open_rows or stream.has_open_windows or stream.record.gaps
-        if stream.record.ended and not waits and stream.row not in self._rooms.outbox.queues:
+        waits = stream.open_rows or stream.has_open_windows or stream.record.has_news
+        # What its boot is off may still have to be told: it is not known yet.
+        is_over = stream.record.ended and stream.record.line is None
+        if is_over and not waits and stream.row not in self._rooms.outbox.queues:
             with self._rooms.outbox.transaction():
                 self._rooms.outbox.drop_stream(stream.row)
             self._streams.pop(stream.row, None)

@@ -28,7 +28,10 @@ MIDDLE: Final = frozenset(
 )
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
 UPPER: Final = frozenset(
-    {"retention", "queueing", "binding", "telling", "bookkeeping", "uplink", "disk_room", "courier", "lanes"}
+    {
+        *("resuming", "retention", "queueing", "binding", "telling"),
+        *("bookkeeping", "uplink", "disk_room", "courier", "lanes"),
+    }
 )
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"obeying", "line", "writer", "opening"}
@@ -48,8 +51,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "streams": FLOOR | SIBLINGS | {"stream_record", "sealing"},
     "consent_state": FLOOR | SIBLINGS | {"consent_record"},
     "queueing": FLOOR | SIBLINGS | {"sealing", "streams"},
+    "resuming": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams"},
     "retention": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state"},
-    "binding": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams", "consent_state", "retention"},
+    "binding": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state", "resuming", "retention"},
     "telling": FLOOR | SIBLINGS | {"consent_record", "consent_state"},
     "bookkeeping": FLOOR | SIBLINGS | {"consent_state"},
     "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing", "telling"},
@@ -75,11 +79,12 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 
 # --- inside core, bottom up; modules of one level may know each other, but never in a circle.
 CORE_LEVELS: Final = (
-    {"units", "cbor", "shape", "labels", "claims", "shim_wire"},
+    {"units", "cbor", "shape", "labels", "claims", "terms", "shim_wire"},
     {"keys", "cose"},
     {"policy", "reading"},
-    {"policy_lint", "policy_diff", "transforms", "pseudonym", "windows", "table", "spoken", "shim_ids"},
-    {"documents", "consent", "receipt", "lifecycle", "retry"},
+    {"policy_lint", "deidentify", "policy_diff", "transforms", "pseudonym", "windows", "table"}
+    | {"spoken", "promised", "shim_ids"},
+    {"documents", "consent", "transfer", "receipt", "lifecycle", "retry"},
     {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},
     {"seal"},

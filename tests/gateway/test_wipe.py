@@ -257,9 +257,10 @@ def test_a_signed_order_makes_a_running_gateway_erase_itself(site: LocalSite) ->
     with sites.serving(site):
         point(site.state / "lane.bin", site.config.address)
         (device,) = collecting.devices(site.collector)
-        with Gateway.open(site.toml) as gateway:
-            gateway.record("inverter", reading(1))
-            operating.cancel(site.collector, device.generation, not_before_s=None, now_s=wall_s())
+        gateway = Gateway.open(site.toml)
+        gateway.record("inverter", reading(1))
+        operating.cancel(site.collector, device.generation, not_before_s=None, now_s=wall_s())
+        with gateway:  # now it asks for its downlink
             until(lambda: not (site.state / "vault.bin").exists())
             until(lambda: names_in(site.state) == {"lock"})
             with pytest.raises(LifecycleRefused):
@@ -272,9 +273,10 @@ def test_a_signed_order_makes_a_running_gateway_erase_itself(site: LocalSite) ->
 def test_an_order_to_erase_one_purpose_leaves_the_others_running(site: LocalSite) -> None:
     with sites.serving(site):
         (device,) = collecting.devices(site.collector)
-        with Gateway.open(site.toml) as gateway:
-            gateway.record("inverter", reading(1))
-            operating.cancel(site.collector, device.generation, ["improvement"], not_before_s=None, now_s=wall_s())
+        gateway = Gateway.open(site.toml)
+        gateway.record("inverter", reading(1))
+        operating.cancel(site.collector, device.generation, ["improvement"], not_before_s=None, now_s=wall_s())
+        with gateway:  # now it asks for its downlink
             until(lambda: bool(operating.endings(site.collector, now_s=wall_s()).erasures))
             assert gateway.record("inverter", reading(2)) == 1
     (erasure,) = operating.endings(site.collector, now_s=wall_s()).erasures
