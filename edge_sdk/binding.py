@@ -56,6 +56,7 @@ class Binding:
         self._rooms = rooms
         self._consent = consent
         self._recording = recording
+        consent.count = recording.count
         self._routing = routing
         self._limits = limits
         self._editions = {purpose_digest(p): p for policy in policies for p in policy.purposes.values()}

@@ -6,7 +6,7 @@ nothing else: routing secret, address, pinned root and the sealed receipt lie in
 drops a receipt; only a signed receipt for it does, and then the lane set is overwritten and removed. Where the clock or
 the root of this device are behind, signed time and the roots that follow are asked for, as a running site does.
 
-Files: lane.0.bin to lane.7.bin.
+Files: lane.0.bin to lane.7.bin; where all of them are taken, a ninth waits as lane.bin and holds up the next enrolment.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_sdk import files
+from edge_sdk.carrying import carry, let_go
 from edge_sdk.clock import Clock
 from edge_sdk.core import claims
 from edge_sdk.core.documents import accept_root, pinned_root
@@ -27,7 +28,7 @@ from edge_sdk.core.keys import authorization, epoch_of, route
 from edge_sdk.core.messages import accept_time, encode_time_request
 from edge_sdk.core.receipt import Kind, judge
 from edge_sdk.core.retry import delay_s
-from edge_sdk.errors import EdgeError, StorageError
+from edge_sdk.errors import EdgeError, FolderInUse, StorageError
 from edge_sdk.transport import Lane as QueueLane
 from edge_sdk.transport import Request, Response, Transport
 from edge_sdk.vault import Draw, Lane, read_lane
@@ -35,16 +36,16 @@ from edge_sdk.vault import Draw, Lane, read_lane
 MAX_LANES: Final = 8
 _PATH: Final = "/v1/control"
 _CONTENT: Final = {"Content-Type": "application/cose"}
+_FIRST: Final = "lane.bin"
 
 
 def retire(folder: Path) -> None:
     """
     Put the lane set of a wiped generation aside, after what is left of the intent.
 
-    After a power cut: done again at the next start.
+    Where every place is taken it stays where it is: the erase is done all the same, and only the next enrolment waits.
 
-    Raises:
-        StorageError: when as many receipts as are kept could not be delivered yet.
+    After a power cut: done again at the next start.
     """
     files.remove(folder / "wipe.bin")
     for number in range(MAX_LANES):
@@ -52,14 +53,28 @@ def retire(folder: Path) -> None:
         if not files.exists(place):
             files.move(folder / "lane.bin", place)
             return
-    raise StorageError(f"{MAX_LANES} wipe receipts wait to be delivered", hint="let the device reach its collector")
+
+
+def check_room(folder: Path) -> None:
+    """
+    Refuse a new generation while a receipt still lies where its lane set would: it would be written over.
+
+    Raises:
+        StorageError: as many receipts wait as are kept.
+    """
+    if _has_receipt(folder):
+        raise StorageError(
+            f"{MAX_LANES + 1} wipe receipts wait to be delivered",
+            hint="let the device reach its collector: 'edge-sdk wipe' delivers them",
+        )
 
 
 def waiting(folder: Path) -> list[Path]:
     """
     Return the lane sets whose receipt is still to be delivered.
     """
-    return [place for number in range(MAX_LANES) if files.exists(place := _place(folder, number))]
+    places = [place for number in range(MAX_LANES) if files.exists(place := _place(folder, number))]
+    return [*places, folder / "lane.bin"] if _has_receipt(folder) else places
 
 
 async def deliver(
@@ -83,33 +98,55 @@ async def deliver(
     clock = Clock()
     while not stopped.is_set() and (places := waiting(folder)):
         for place in places:
-            if await _deliver_one(place, transport_to, clock, draw):
-                files.remove(place)
+            receipt = await _deliver_one(place, transport_to, clock, draw)
+            if receipt is not None:
+                _forget(place, receipt)
         if waiting(folder):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), delay_s(attempt, chance()))
             attempt += 1
 
 
-async def _deliver_one(place: Path, transport_to: Callable[[str], Transport], clock: Clock, draw: Draw) -> bool:
+def _forget(place: Path, receipt: bytes) -> None:
     """
-    Try once; a lane set that cannot be read is tried again like one that is not answered.
+    Remove a lane set whose *receipt* was signed for; in the first place another generation's may lie by now.
+    """
+    if place.name != _FIRST:
+        files.remove(place)
+        return
+    try:
+        lock = files.FolderLock(place.parent)
+    except FolderInUse:
+        return  # whoever holds it may be enrolling; it is delivered again, and stored once
+    try:
+        if files.exists(place) and read_lane(place.parent).receipt == receipt:
+            files.remove(place)
+    finally:
+        lock.close()
+
+
+async def _deliver_one(
+    place: Path, transport_to: Callable[[str], Transport], clock: Clock, draw: Draw
+) -> bytes | None:
+    """
+    Try once, return the receipt that was signed for; a lane set that cannot be read is tried again like one that is
+    not answered.
     """
     try:
         lane = read_lane(place.parent, place.name)
         transport = transport_to(lane.address)
     except EdgeError:
-        return False
+        return None
     try:
         response = await _ask(transport, lane, clock, "POST", _PATH, lane.receipt)
         if response.status == 401:  # a tag of another day is not known: perhaps it is this clock that is wrong
             clock.hear(await _ask_time(transport, lane, draw) * 1000)
             response = await _ask(transport, lane, clock, "POST", _PATH, lane.receipt)
-        return await _is_receipted(response, transport, lane, clock)
+        return lane.receipt if await _is_receipted(response, transport, lane, clock) else None
     except (EdgeError, OSError):
-        return False
+        return None
     finally:
-        await transport.close()
+        await let_go(transport)
 
 
 async def _is_receipted(response: Response, transport: Transport, lane: Lane, clock: Clock) -> bool:
@@ -137,13 +174,25 @@ async def _ask(
 ) -> Response:
     tag = route(lane.routing, epoch_of(clock.now().wall_s))
     headers = {"Authorization": authorization(tag, method, path, body)} | (_CONTENT if body else {})
-    return await transport.send(Request(method, path, headers, body, QueueLane.WIPE))
+    return await carry(transport, Request(method, path, headers, body, QueueLane.WIPE))
 
 
 async def _ask_time(transport: Transport, lane: Lane, draw: Draw) -> int:
     nonce = draw(claims.ID_BYTES)
-    response = await transport.send(Request("POST", "/v1/time", _CONTENT, encode_time_request(nonce), QueueLane.WIPE))
+    asked = Request("POST", "/v1/time", _CONTENT, encode_time_request(nonce), QueueLane.WIPE)
+    response = await carry(transport, asked)
     return accept_time(response.body, root=pinned_root(lane.root), nonce=nonce)
+
+
+def _has_receipt(folder: Path) -> bool:
+    """
+    Tell whether the lane set in the first place is of a wiped generation.
+    """
+    if not files.exists(folder / _FIRST):
+        return False
+    with contextlib.suppress(StorageError):
+        return bool(read_lane(folder).receipt)
+    return False
 
 
 def _place(folder: Path, number: int) -> Path:

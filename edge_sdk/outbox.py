@@ -287,6 +287,12 @@ class Outbox:
         rows = self._rows("SELECT id, message_id, body FROM control ORDER BY id LIMIT 1")
         return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
 
+    def controls(self) -> int:
+        """
+        Return how many messages to the authority are queued.
+        """
+        return self._number("SELECT COUNT(*) FROM control")
+
     def drop_control(self, row: int) -> None:
         """
         Forget a message to the authority: it was receipted.
@@ -317,18 +323,12 @@ class Outbox:
         """
         self._db.execute("INSERT OR REPLACE INTO site VALUES(?, ?)", (key, value))
 
-    def checkpoint(self) -> None:
+    def checkpoint(self, *, cut: bool = True) -> None:
         """
-        Move the write-ahead log into the file and cut it: at stop, withdrawal and wipe, too dear for each batch.
+        Move the write-ahead log into the file and *cut* it: at stop, withdrawal and wipe, too dear for each batch.
+        Uncut, the next write goes into it from its beginning.
         """
-        self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def reuse_log(self) -> None:
-        """
-        Move the write-ahead log into the file as far as that goes, so that the next write needs no room beside it.
-        """
-        with contextlib.suppress(StorageError):  # on a full disk the file may not grow either
-            self._rows("PRAGMA wal_checkpoint(RESTART)")
+        self._rows(f"PRAGMA wal_checkpoint({'TRUNCATE' if cut else 'RESTART'})")
 
     def held_bytes(self) -> int:
         """

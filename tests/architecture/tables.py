@@ -17,7 +17,7 @@ MAX_GATEWAY_LINES: Final = 118  # the public object: the whole line on one scree
 
 # --- who may import whom. A room is the first name below the package; `core`, `collector`, `cli` hold more.
 GROUND: Final = frozenset({"core", "errors"})
-FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore", "release"}
+FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore", "carrying", "release"}
 SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
     | {"sources", "profiles", "firmware"}
@@ -45,6 +45,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "transport": GROUND,
     "release": frozenset(),
     "keystore": GROUND | {"files"},
+    "carrying": GROUND | {"events", "transport"},
     **dict.fromkeys(SIBLINGS, FLOOR),
     **dict.fromkeys(MIDDLE, FLOOR | SIBLINGS),
     "sealing": FLOOR | SIBLINGS | {"stream_record"},
@@ -123,7 +124,7 @@ TIME_ROOMS: Final = frozenset({"clock"})
 ENTROPY_ROOMS: Final = frozenset({"opening", "cli", "collector"})
 ASYNC_ROOMS: Final = frozenset(
     {
-        *("transport", "http_transport", "uplink", "courier", "lanes", "enrol"),
+        *("transport", "carrying", "http_transport", "uplink", "courier", "lanes", "enrol"),
         *("running", "gateway", "agent", "sources", "cli", "collector"),
     }
 )
