@@ -69,7 +69,7 @@ class WindowSet:
         self.mono_ms = 0
         self.late = 0
         self._view = view
-        self._every = view.every_ms
+        self._every = self.every_ms = view.every_ms
         self._emit = emit
         self._show_source = show.get(view.kind.source, _show_nothing)
         self._offset = offset_ms % view.every_ms
@@ -138,6 +138,13 @@ class WindowSet:
         for trail in self._trails.values():
             self._cut(trail)
         self.discard()
+
+    def latest_ms(self) -> int:
+        """
+        Return up to when windows are open or closed, 0 when no source is remembered.
+        """
+        ends = [trail.current[END] if trail.current else trail.closed_until for trail in self._trails.values()]
+        return max(ends, default=0)
 
     def discard(self) -> None:
         """
