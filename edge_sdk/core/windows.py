@@ -66,13 +66,14 @@ class _Trail:
     One source's open windows and what the next one continues from.
     """
 
-    __slots__ = ("carry", "closed_until", "current", "previous")
+    __slots__ = ("carry", "carry_ms", "closed_until", "current", "previous")
 
     def __init__(self) -> None:
         self.current: Pane | None = None
         self.previous: Pane | None = None  # the window just before; there is none without a current one
         self.closed_until = 0
         self.carry: dict[int, int] = {}
+        self.carry_ms = 0  # when what is carried was read, where windows were cut: a later one may begin before it
 
     @property
     def panes(self) -> list[Pane]:
@@ -108,6 +109,9 @@ class WindowSet:
         self._show_source = show_source
         self._offset = offset_ms % view.every_ms
         self._places = slot_places(view)
+        self._deltas = [
+            place for entry, place in zip(view.fields, self._places, strict=True) if entry.window is Window.DELTA
+        ]
         self._empty = [slot for view_field in view.fields if view_field.window for slot in _EMPTY[view_field.window]]
         self._trails: dict[str | bytes, _Trail] = {}  # the longest unheard first
         self._most_trails = 2 * view.kind.max_sources  # the compiled gate lets that many in around a change of day
@@ -165,13 +169,24 @@ class WindowSet:
         """
         return any(trail.current is not None for trail in self._trails.values())
 
-    def cut(self) -> None:
+    def cut(self, *, goes_on: bool = False) -> None:
         """
         Close every window now, marked partial, and forget all sources: the stream ends.
+
+        Args:
+            goes_on: it does not end: counters go on from where they are, and a reading of the same window that comes
+                later opens another one.
         """
         for trail in self._trails.values():
+            began = trail.panes[0][START] if trail.panes else trail.closed_until
+            heard_ms = [pane[place + 3] for pane in trail.panes for place in self._deltas if pane[place] is not None]
             self._cut(trail)
-        self.discard()
+            trail.closed_until, trail.carry_ms = began, max([trail.carry_ms, *heard_ms])
+        if goes_on:
+            self.open.clear()
+            self._since = None
+        else:
+            self.discard()
 
     def latest_ms(self) -> int:
         """
@@ -292,12 +307,16 @@ class WindowSet:
         return first if first is None or view_field.is_text else shape_number(view_field, first)
 
     def _finish_delta(self, trail: _Trail, view_field: ViewField, pane: Pane, place: int) -> int | None:
-        first, _, last, _, increased = pane[place : place + 5]
+        first, first_ms, last, last_ms, increased = pane[place : place + 5]
         if first is None:
             return None
-        if place in trail.carry:
+        if place in trail.carry and first_ms < trail.carry_ms:  # of the time before a cut, and told by it
+            increased = 0
+            first, first_ms = last, last_ms
+        if place in trail.carry and first_ms >= trail.carry_ms:
             increased += increase(view_field.field.modulus, trail.carry[place], first)
-        trail.carry[place] = last
+        if last_ms >= trail.carry_ms:
+            trail.carry[place] = last
         return _fitting(shape_number(view_field, increased))
 
 
