@@ -334,7 +334,6 @@ def test_draining_with_a_cut_loses_nothing_of_a_counter(site: LocalSite, parts: 
     for number in (10, 30, 70, 150):
         parts.line.recording.record("inverter", reading(number), parts.clock.now().wall_ms)
         parts.line.step(parts.clock.now(), close=True, cut=True)
-    (stream,) = streams_of(parts, "improvement")
     hear(site, parts)
     deliver(site, parts)
     rows = [row for row in site.rows() if row.purpose == "improvement"]
