@@ -215,7 +215,7 @@ def _outlet(view: View) -> Outlet:
     """
     outlet = Outlet(view, [])
     if view.every_ms is not None:
-        outlet.windows = WindowSet(view, emit=outlet.rows.append, show_source=lambda _: None)
+        outlet.windows = WindowSet(view, emit=outlet.rows.append, show={})
     return outlet
 
 

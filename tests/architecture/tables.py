@@ -84,8 +84,9 @@ CORE_LEVELS: Final = (
     {"units", "cbor", "shape", "labels", "claims", "terms", "shim_wire"},
     {"keys", "cose"},
     {"policy", "reading"},
-    {"policy_lint", "deidentify", "policy_diff", "transforms", "pseudonym", "windows", "table"}
+    {"policy_lint", "deidentify", "policy_diff", "transforms", "pseudonym", "gathering", "table"}
     | {"spoken", "promised", "shim_ids"},
+    {"windows"},
     {"documents", "consent", "transfer", "receipt", "lifecycle", "retry"},
     {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},

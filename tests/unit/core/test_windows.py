@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from edge_sdk.core import cbor
+from edge_sdk.core.gathering import increase
 from edge_sdk.core.policy import FieldType, TextRule, View, ViewField, Window
-from edge_sdk.core.windows import WindowSet, increase
+from edge_sdk.core.windows import WindowSet
 from tests.minimising import MINUTE_MS, NOON_MS, SERIAL, Minimised, field, kind_of, view_of, windowed
 
 FIVE_MS = 5 * MINUTE_MS
