@@ -19,11 +19,12 @@ from edge_sdk.consent_record import (
     DOCUMENT_LIMIT,
     MAX_EXECUTED,
     MAX_POLICIES,
-    MAX_TELL,
     Told,
     decode_held,
+    deny,
     encode_held,
     note_use,
+    wait_to_tell,
 )
 from edge_sdk.core.consent import STANDING_OF, CollectGrant, Decision, Standing, decide
 from edge_sdk.core.cose import parse_document, public_key_of
@@ -69,6 +70,7 @@ class ConsentState:
         self._vault = vault
         self._alg = alg
         self._write_lane = write
+        self.count: Callable[[str, int], None] = lambda _name, _by: None  # whoever only reads has no counters
         generation = vault.ring.generation
         self._audience = audience_of(public_key_of(generation.signing.reveal()))
         self.held = decode_held(vault.read_state())
@@ -80,8 +82,14 @@ class ConsentState:
         self.refused_order = ""
         self._heard_mono_ms: int | None = None
         self._heard_hash: bytes | None = None
-        self._floor_stored_ms = self.held.floor_ms
+        self._floor_stored_ms = vault.read_floor()
         self._reread()
+
+    def floor_ms(self) -> int:
+        """
+        Return the floor to start from: what was kept of it, or the newest signed time held.
+        """
+        return max(self._floor_stored_ms, self.signed_ms())
 
     def signed_ms(self) -> int:
         """
@@ -200,7 +208,7 @@ class ConsentState:
         ids = tuple(g.id for g in granted if g.purpose == purpose.name and g.id not in self.held.denied)
         if not ids:
             raise ConsentRefused(f"{purpose.name} has no grant that could be withdrawn", hint="it is not collected")
-        self.held.denied += ids
+        deny(self.held, ids)
         self.tell_later([Withdrawal(purpose.name, ids)])
 
     def tell_later(self, told: Sequence[Told]) -> None:
@@ -209,14 +217,14 @@ class ConsentState:
 
         After a power cut: it is kept or not; the caller's next start finds out which.
         """
-        self.held.to_tell = [*self.held.to_tell, *told][-MAX_TELL:]
+        self.count("untold_streams", wait_to_tell(self.held, told))
         self.save()
 
-    def told(self, count: int) -> None:
+    def told(self, told: Collection[Told]) -> None:
         """
-        Forget the first *count* of what waited to be told: they are queued.
+        Forget what waited to be told and is queued now.
         """
-        del self.held.to_tell[:count]
+        self.held.to_tell = [waiting for waiting in self.held.to_tell if waiting not in told]
         self.save()
 
     def note_use(self, purpose: str, kid: bytes, stream_id: bytes) -> None:
@@ -252,8 +260,7 @@ class ConsentState:
         After a power cut: denied or not; the order comes again.
         """
         granted = () if self.statement is None else self.statement.grants
-        ids = [grant.id for grant in granted if grant.purpose in purposes]
-        self.held.denied += [grant_id for grant_id in ids if grant_id not in self.held.denied]
+        deny(self.held, [grant.id for grant in granted if grant.purpose in purposes])
         self.save()
 
     def carried_out(self, order: WipeOrder, receipt: WipeReceipt) -> None:
@@ -262,9 +269,10 @@ class ConsentState:
 
         After a power cut: both, or neither and the order comes again.
         """
+        wait_to_tell(self.held, [receipt])
         self.held.executed = [*self.held.executed, order.nonce][-MAX_EXECUTED:]
         self._order = b""
-        self.tell_later([receipt])
+        self.save()
 
     def accept_statement(self, bundle: bytes, now: Now) -> None:
         """
@@ -301,8 +309,8 @@ class ConsentState:
         """
         newest: Newest | None = None
         if self.recipients is not None:
-            newest = (self.recipients.version, parse_document(
-                self.held.recipients, limit=DOCUMENT_LIMIT, what="recipients").sha256)  # fmt: skip
+            held = parse_document(self.held.recipients, limit=DOCUMENT_LIMIT, what="recipients")
+            newest = (self.recipients.version, held.sha256)
         recipients = accept_recipients(bundle, root=self.root, newest=newest, now_s=now.wall_s)
         self._keep("recipients", bundle)
         self.recipients = recipients
@@ -339,13 +347,13 @@ class ConsentState:
             self.held.policies = [*kept, policy_text][-MAX_POLICIES:]
             self.save()
 
-    def keep_floor(self, now: Now) -> None:
+    def keep_floor(self, now: Now, *, stopping: bool = False) -> None:
         """
-        Store the floor, at most hourly.
+        Store the floor, hourly and at a stop.
         """
-        if now.floor_ms - self._floor_stored_ms >= FLOOR_EVERY_MS:
-            self.held.floor_ms = now.floor_ms
-            self.save()
+        if now.floor_ms - self._floor_stored_ms >= (1 if stopping else FLOOR_EVERY_MS):
+            self._vault.write_floor(now.floor_ms)
+            self._floor_stored_ms = now.floor_ms
 
     def _keep(self, name: Literal["statement", "recipients"], bundle: bytes) -> None:
         before = getattr(self.held, name)
@@ -364,7 +372,6 @@ class ConsentState:
 
         After a power cut: the old or the new content.
         """
-        self._floor_stored_ms = self.held.floor_ms
         self._vault.write_state(encode_held(self.held))
 
     def _reread(self) -> None:
@@ -388,4 +395,3 @@ class ConsentState:
             )
         except EdgeError:
             self.statement = None
-

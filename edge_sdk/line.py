@@ -212,6 +212,7 @@ class Line:
         self.step(now, flush=True)
         self.books.close_day(now)
         self.books.add(Happened.STOPPED, now)
+        self.consent.keep_floor(now, stopping=True)
         with self.rooms.outbox.transaction():
             self._store_counts(now)
             self.rooms.outbox.set_number("clean", 1)
@@ -275,7 +276,7 @@ class Line:
         begun, stream.slot = stream.slot, slot if stream.slot is None else stream.slot
         queued = stream.row in self.rooms.outbox.queues
         if stream.record.ended:
-            return stream.open_rows > 0 or (bool(stream.record.gaps) and not queued)
+            return stream.open_rows > 0 or (stream.record.has_news and not queued)
         if stream.open_rows >= self.limits.max_rows:
             return True
         if stream.purpose is not None and any(
@@ -311,6 +312,7 @@ class Line:
         gone: set[tuple[int, int]] = set()
         try:
             for plan in plans:
+                self._note_use(plan)
                 gone.add(plan.stream.begin_next(self.rooms))
             for stream, grant in journal:
                 if grant is not None:
@@ -333,8 +335,12 @@ class Line:
             self.books.sealed(purpose, 1, size)
         self.rooms.page.destroy(gone)
 
+    def _note_use(self, plan: _Plan) -> None:
+        record = plan.stream.record
+        self.consent.note_use(record.purpose, plan.recipient.kid, record.stream_id)
+
     def _seal_and_journal(self, now: Now, plans: list[_Plan], journal: list[_Entry]) -> list[tuple[str, int]]:
-        about = SealTimes(now.floor_ms, now.quality, self.limits.max_rows)
+        about = SealTimes(now.floor_ms, self.limits.max_rows)
         sealed: list[tuple[str, int]] = []
         for plan in plans:
             held = plan.stream.seal(self.rooms, grant=plan.grant, recipient=plan.recipient, about=about)
@@ -380,4 +386,4 @@ def _nobody_to_wipe() -> None:
 
 
 def _has_news(stream: Stream) -> bool:
-    return stream.open_rows > 0 or bool(stream.record.gaps)
+    return stream.open_rows > 0 or stream.record.has_news

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -158,6 +158,15 @@ class Outbox:
         self.pending_bytes = self._number("SELECT SUM(LENGTH(body)) FROM pending")
         self.aside_bytes = self._number(_ASIDE_BYTES)
 
+    def hand_over(self, stream: int, to: int) -> None:
+        """
+        Have the sealed batches of *stream* belong to the stream *to*; its open batch and what is set aside stay.
+        """
+        self._db.execute("UPDATE sealed SET stream=? WHERE stream=?", (to, stream))
+        queue = self.queues.pop(stream, {})
+        if queue:
+            self.queues[to] = {number: replace(held, stream=to) for number, held in queue.items()}
+
     def put_pending(self, stream: int, batch: int, rows: int, body: bytes) -> None:
         """
         Store the rows of one flush.
@@ -278,6 +287,12 @@ class Outbox:
         rows = self._rows("SELECT id, message_id, body FROM control ORDER BY id LIMIT 1")
         return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
 
+    def controls(self) -> int:
+        """
+        Return how many messages to the authority are queued.
+        """
+        return self._number("SELECT COUNT(*) FROM control")
+
     def drop_control(self, row: int) -> None:
         """
         Forget a message to the authority: it was receipted.
@@ -308,18 +323,12 @@ class Outbox:
         """
         self._db.execute("INSERT OR REPLACE INTO site VALUES(?, ?)", (key, value))
 
-    def checkpoint(self) -> None:
+    def checkpoint(self, *, cut: bool = True) -> None:
         """
-        Move the write-ahead log into the file and cut it: at stop, withdrawal and wipe, too dear for each batch.
+        Move the write-ahead log into the file and *cut* it: at stop, withdrawal and wipe, too dear for each batch.
+        Uncut, the next write goes into it from its beginning.
         """
-        self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def reuse_log(self) -> None:
-        """
-        Move the write-ahead log into the file as far as that goes, so that the next write needs no room beside it.
-        """
-        with contextlib.suppress(StorageError):  # on a full disk the file may not grow either
-            self._rows("PRAGMA wal_checkpoint(RESTART)")
+        self._rows(f"PRAGMA wal_checkpoint({'TRUNCATE' if cut else 'RESTART'})")
 
     def held_bytes(self) -> int:
         """

@@ -8,6 +8,7 @@ the next: it waits by itself, later and later.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -139,7 +140,8 @@ class Queueing:
             StorageError: the disk does not even take that.
         """
         outbox = self._rooms.outbox
-        outbox.reuse_log()
+        with contextlib.suppress(StorageError):  # so that deleting needs no room; on a full disk it may not go through
+            outbox.checkpoint(cut=False)
         before = outbox.held_bytes()
         self._shrink(max(0, before - wanted_bytes))
         return outbox.held_bytes() < before
@@ -163,8 +165,10 @@ class Queueing:
         """
         Forget an ended stream that has nothing left to send or tell.
         """
-        waits = stream.open_rows or stream.has_open_windows or stream.record.gaps
-        if stream.record.ended and not waits and stream.row not in self._rooms.outbox.queues:
+        waits = stream.open_rows or stream.has_open_windows or stream.record.has_news
+        # What its boot is off may still have to be told: it is not known yet.
+        is_over = stream.record.ended and stream.record.line is None
+        if is_over and not waits and stream.row not in self._rooms.outbox.queues:
             with self._rooms.outbox.transaction():
                 self._rooms.outbox.drop_stream(stream.row)
             self._streams.pop(stream.row, None)

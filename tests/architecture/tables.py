@@ -17,7 +17,7 @@ MAX_GATEWAY_LINES: Final = 118  # the public object: the whole line on one scree
 
 # --- who may import whom. A room is the first name below the package; `core`, `collector`, `cli` hold more.
 GROUND: Final = frozenset({"core", "errors"})
-FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore", "release"}
+FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore", "carrying", "floorpage", "release"}
 SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
     | {"sources", "profiles", "firmware"}
@@ -28,7 +28,10 @@ MIDDLE: Final = frozenset(
 )
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
 UPPER: Final = frozenset(
-    {"retention", "queueing", "binding", "telling", "bookkeeping", "uplink", "disk_room", "courier", "lanes"}
+    {
+        *("resuming", "retention", "queueing", "binding", "telling"),
+        *("bookkeeping", "uplink", "disk_room", "courier", "lanes"),
+    }
 )
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"obeying", "line", "writer", "opening"}
@@ -42,14 +45,17 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "transport": GROUND,
     "release": frozenset(),
     "keystore": GROUND | {"files"},
+    "floorpage": GROUND | {"files"},
+    "carrying": GROUND | {"events", "transport"},
     **dict.fromkeys(SIBLINGS, FLOOR),
     **dict.fromkeys(MIDDLE, FLOOR | SIBLINGS),
     "sealing": FLOOR | SIBLINGS | {"stream_record"},
     "streams": FLOOR | SIBLINGS | {"stream_record", "sealing"},
     "consent_state": FLOOR | SIBLINGS | {"consent_record"},
     "queueing": FLOOR | SIBLINGS | {"sealing", "streams"},
+    "resuming": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams"},
     "retention": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state"},
-    "binding": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams", "consent_state", "retention"},
+    "binding": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state", "resuming", "retention"},
     "telling": FLOOR | SIBLINGS | {"consent_record", "consent_state"},
     "bookkeeping": FLOOR | SIBLINGS | {"consent_state"},
     "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing", "telling"},
@@ -78,8 +84,9 @@ CORE_LEVELS: Final = (
     {"units", "cbor", "shape", "labels", "claims", "terms", "shim_wire"},
     {"keys", "cose"},
     {"policy", "reading"},
-    {"policy_lint", "deidentify", "policy_diff", "transforms", "pseudonym", "windows", "table"}
+    {"policy_lint", "deidentify", "policy_diff", "transforms", "pseudonym", "gathering", "table"}
     | {"spoken", "promised", "shim_ids"},
+    {"windows"},
     {"documents", "consent", "transfer", "receipt", "lifecycle", "retry"},
     {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},
@@ -119,7 +126,7 @@ TIME_ROOMS: Final = frozenset({"clock"})
 ENTROPY_ROOMS: Final = frozenset({"opening", "cli", "collector"})
 ASYNC_ROOMS: Final = frozenset(
     {
-        *("transport", "http_transport", "uplink", "courier", "lanes", "enrol"),
+        *("transport", "carrying", "http_transport", "uplink", "courier", "lanes", "enrol"),
         *("running", "gateway", "agent", "sources", "cli", "collector"),
     }
 )
