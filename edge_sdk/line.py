@@ -21,6 +21,7 @@ from edge_sdk.core.batch import Reason
 from edge_sdk.core.consent import CollectGrant, SendGrant
 from edge_sdk.core.documents import RecipientKey, WipeOrder
 from edge_sdk.core.receipt import Outcome
+from edge_sdk.core.table import Memory
 from edge_sdk.core.units import DAY_MS
 from edge_sdk.disk_room import DiskRoom
 from edge_sdk.errors import ConsentRefused, EdgeError, LifecycleRefused, StorageError
@@ -339,7 +340,7 @@ class Line:
         self.consent.note_use(record.purpose, plan.recipient.kid, record.stream_id)
 
     def _seal_and_journal(self, now: Now, plans: list[_Plan], journal: list[_Entry]) -> list[tuple[str, int]]:
-        about = SealTimes(now.floor_ms, self.limits.max_rows)
+        about = SealTimes(now.floor_ms, self.limits.max_rows, Memory() if len(plans) > 1 else None)
         sealed: list[tuple[str, int]] = []
         for plan in plans:
             held = plan.stream.seal(self.rooms, grant=plan.grant, recipient=plan.recipient, about=about)
