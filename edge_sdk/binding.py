@@ -73,8 +73,10 @@ class Binding:
         """
         outbox = self._rooms.outbox
         unclean = self.was_unclean = not outbox.number("clean")
-        for name, count in stored_counts(outbox.numbers()).items():
+        numbers = outbox.numbers()
+        for name, count in stored_counts(numbers).items():
             self._recording.count(name, count)
+        self._recording.marks.load(numbers)
         lost = [row.id for row in outbox.streams() if not self._load_one(row.id, row.ref, row.record, mono_ms)]
         with_rows = {
             (row, stream.record.batch)
@@ -95,6 +97,13 @@ class Binding:
             outbox.set_number("clean", 0)
         for stream in damaged:
             stream.unreadable.clear()
+
+    @property
+    def collecting(self) -> frozenset[str]:
+        """
+        Return the purposes that collect now.
+        """
+        return frozenset(name for name, want in self._bound.items() if want is not None)
 
     def decide(self, now: Now) -> None:
         """

@@ -33,6 +33,8 @@ class Event(StrEnum):
     POLICY_KEPT = "policy_kept"
     WIPED = "wiped"
     POLICY_DROPPED = "policy_dropped"
+    SITE_CLOSED = "site_closed"
+    PEER_REFUSED = "peer_refused"
 
 
 def tell(event: Event, **numbers: int) -> None:

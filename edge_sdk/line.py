@@ -74,6 +74,8 @@ class Line:
         self.telling = telling
         self.on_order: Callable[[WipeOrder], None] = _nobody_to_stop_the_line
         self.on_wish_to_wipe: Callable[[], None] = _nobody_to_wipe
+        self.on_collecting: Callable[[frozenset[str]], None] = lambda _: None
+        self._collecting: frozenset[str] = frozenset()
         self._answering = False
         self.books = books
         self.obeying = obeying
@@ -102,6 +104,9 @@ class Line:
             StorageError: when a flush or close that was asked for fails; otherwise it is counted and tried again.
         """
         self.binding.decide(now)
+        if self._collecting != (collecting := self.binding.collecting):
+            self._collecting = collecting
+            self.on_collecting(collecting)
         self.books.note(self.binding.decisions, now)
         if (order := self.consent.due_order(now)) is not None:
             self._obey(order, now)
@@ -213,7 +218,7 @@ class Line:
         self.books.close_day(now)
         self.books.add(Happened.STOPPED, now)
         with self.rooms.outbox.transaction():
-            self._store_counts(now)
+            self._store_counts(now, whole=True)
             self.rooms.outbox.set_number("clean", 1)
         self.rooms.outbox.checkpoint()
 
@@ -230,12 +235,16 @@ class Line:
                 stream.take()
             held = self._held_rows()
             came, losses = self.recording.harvest(now.wall_ms, held_rows=held)
+            self.recording.marks.take()
+            unseen = self.recording.take_unseen()
             if now.wall_ms // DAY_MS != self._day:
                 self._day = now.wall_ms // DAY_MS
                 self.recording.forget_sources()
         self._came += came
         for stream in self.binding.streams.values():
             self._tell(stream, losses)
+            if unseen and stream.grant is not None and not stream.record.ended:
+                stream.miss(None, Reason.OVERFLOW)
         return held
 
     def _held_rows(self) -> int:
@@ -258,9 +267,10 @@ class Line:
         closing = [stream for stream in streams if self._is_due(stream, now) or (close and _has_news(stream))]
         plans = [plan for stream in closing if (plan := self._plan(stream, now)) is not None]
         planned = [plan.stream for plan in plans]
-        journal = self._unsaved([stream for stream in streams if stream not in planned], now) if flush else []
-        if plans or journal:
-            self._write(now, plans, journal)
+        unsaved = self._unsaved([stream for stream in streams if stream not in planned], now)
+        journal = unsaved if flush else []
+        if plans or journal or (flush and self.recording.marks.is_new):
+            self._write(now, plans, journal, whole=flush or not unsaved)
         if flush:
             self._came = 0
             self._flush_at_ms = now.mono_ms + self.limits.flush_every_ms
@@ -303,7 +313,7 @@ class Line:
         granted = [(stream, self.binding.grant_of(stream, now)) for stream in changed]
         return [(stream, grant) for stream, grant in granted if grant is not None or stream.changed]
 
-    def _write(self, now: Now, plans: list[_Plan], journal: list[_Entry]) -> None:
+    def _write(self, now: Now, plans: list[_Plan], journal: list[_Entry], *, whole: bool) -> None:
         """
         Seal and journal in one transaction, then destroy the keys of the batches that were sealed.
         """
@@ -316,10 +326,12 @@ class Line:
                     stream.prepare(self.rooms)
             with self.rooms.outbox.transaction():
                 sealed = self._seal_and_journal(now, plans, journal)
+                self._store_counts(now, whole=whole)
         except BaseException:
             for plan in plans:
                 plan.stream.go_back()
             raise
+        self.recording.marks.stored()
         for stream, grant in journal:
             if grant is not None:
                 stream.mark_journalled()
@@ -343,14 +355,14 @@ class Line:
             if grant is not None:
                 stream.journal(self.rooms, grant=grant)
             stream.store(self.rooms)
-        self._store_counts(now)
         return sealed
 
-    def _store_counts(self, now: Now) -> None:
+    def _store_counts(self, now: Now, *, whole: bool) -> None:
         """
         Write what was counted, for whoever reads beside this process; inside a transaction.
         """
-        for name, count in (self.recording.totals() + self.queueing.counts).items():
+        marked = self.recording.marks.store(self.rooms.outbox, whole=whole)
+        for name, count in (self.recording.totals(with_marks=False) + marked + self.queueing.counts).items():
             self.rooms.outbox.set_number(f"count.{name}", count)
         if self.consent.is_fresh(now):
             self.rooms.outbox.set_number("heard_ms", self.consent.heard_at(now))

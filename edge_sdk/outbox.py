@@ -308,6 +308,12 @@ class Outbox:
         """
         self._db.execute("INSERT OR REPLACE INTO site VALUES(?, ?)", (key, value))
 
+    def drop_number(self, key: str) -> None:
+        """
+        Forget a counter of the site.
+        """
+        self._db.execute("DELETE FROM site WHERE key=?", (key,))
+
     def checkpoint(self) -> None:
         """
         Move the write-ahead log into the file and cut it: at stop, withdrawal and wipe, too dear for each batch.

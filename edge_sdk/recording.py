@@ -19,6 +19,7 @@ from edge_sdk.core.consent import CollectGrant
 from edge_sdk.core.policy import Policy
 from edge_sdk.core.reading import AHEAD_MS, EARLIEST_MS
 from edge_sdk.errors import BadInput
+from edge_sdk.marks import Marks
 
 _TALLY_REASONS: Final = {"invalid_readings": Reason.INVALID, "too_many_sources": Reason.INVALID}
 
@@ -36,6 +37,7 @@ class Recording:
     def __init__(self, *, room: int, wake_after: int, wake: Callable[[], None]) -> None:
         self.lock = threading.RLock()
         self.counts: Counter[str] = Counter()
+        self.marks = Marks()
         self._room = room
         self._given = room
         self._left = room
@@ -48,6 +50,7 @@ class Recording:
         self._losses: Counter[tuple[str, Reason]] = Counter()
         self._allowed: frozenset[tuple[str, str]] = frozenset()
         self._is_shut = False
+        self._is_unseen_lost = False
 
     def record(self, kind: str, fields: Mapping[str, Any], at_ms: int) -> int:
         """
@@ -141,12 +144,28 @@ class Recording:
         with self.lock:
             self.counts[name] += by
 
-    def totals(self) -> Counter[str]:
+    def lose_unseen(self) -> None:
         """
-        Return a copy of all counts that are not 0; safe while others record.
+        Have every stream tell that readings were lost before they came here, nobody knows how many.
         """
         with self.lock:
-            return +self.counts
+            self._is_unseen_lost = True
+
+    def take_unseen(self) -> bool:
+        """
+        Return whether readings were lost before they came here since the last call; callers hold the lock.
+        """
+        lost, self._is_unseen_lost = self._is_unseen_lost, False
+        return lost
+
+    def totals(self, *, with_marks: bool = True) -> Counter[str]:
+        """
+        Return a copy of all counts that are not 0, with or without those that belong to marks.
+
+        Safe while others record.
+        """
+        with self.lock:
+            return self.counts + self.marks.counts if with_marks else +self.counts
 
     def harvest(self, now_wall_ms: int, *, held_rows: int) -> tuple[int, Counter[tuple[str, Reason]]]:
         """
