@@ -14,10 +14,10 @@ PYTEST  := -m pytest --durations=10 -rs
 BESIDE  := PYTHONSAFEPATH=1 PYTHONPATH= EDGE_TEST_WHEEL=1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all check bench clean part-core part-shell FORCE
+.PHONY: help demo test test-all test-faults check bench clean part-core part-shell FORCE
 
 help:  ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo  ## Install, then run the whole line on measured data with loopback HTTP
 	$(VENV)/bin/edge-sdk demo
@@ -37,6 +37,9 @@ part-shell:
 
 test-all: check $(WHEEL)/.installed  ## The same with the slow tests; a skipped test is a failure
 	@EDGE_TEST_ALL=1 $(MAKE) --no-print-directory --output-sync=target -j2 SLOW='-m "slow or not slow"' part-core part-shell
+
+test-faults: $(WHEEL)/.installed  ## Every kill and power cut, on all cores, and a table of what they came to
+	EDGE_TEST_ALL=1 $(BESIDE) $(WHEEL)/bin/python $(PYTEST) --quiet -m "slow or not slow" tests/fault
 
 check: $(VENV)/.dev  ## Lint, types, import contracts, architecture: under a minute, no wheel
 	$(VENV)/bin/ruff check .

@@ -1,10 +1,10 @@
 """
 Which stream each purpose writes to now: decisions become streams, outlets and keys.
 
-A purpose that may collect has one active stream: its grant, pseudonym period and purpose digest. When one of the
-three changes, the old stream ends (its windows close as partial rows, its batch is sealed by the line) and a new one
-begins. Where nothing may be collected the outlets are unbound; where data is to be destroyed, keys go first, then
-rows. Called by the line on the writer's thread.
+A purpose that may collect has one active stream: its grant, pseudonym period and purpose digest, and what its rows are
+timed by. When one of the four changes, the old stream ends (its windows close as partial rows, its batch is sealed by
+the line) and a new one begins. Where nothing may be collected the outlets are unbound; where data is to be destroyed,
+keys go first, then rows. Called by the line on the writer's thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from edge_sdk.clock import Now
 from edge_sdk.config import Limits
 from edge_sdk.consent_state import ConsentState
-from edge_sdk.core.batch import Reason
+from edge_sdk.core.batch import ClockQuality
 from edge_sdk.core.compile import Outlet, make_outlet
 from edge_sdk.core.consent import CollectGrant, Decision, Queue, ended_grants
 from edge_sdk.core.documents import RecipientKey
@@ -23,18 +23,19 @@ from edge_sdk.core.keys import SECRET_BYTES, PseudonymKey, RoutingSecret, epoch_
 from edge_sdk.core.messages import EndedStream
 from edge_sdk.core.policy import Policy, Purpose, TextRule, purpose_digest
 from edge_sdk.core.pseudonym import Pseudonyms, period_of
-from edge_sdk.errors import BadInput, Refused, StorageError
+from edge_sdk.errors import DiskFull, Refused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.recording import Recording
+from edge_sdk.resuming import take_up
 from edge_sdk.retention import Retention, account
 from edge_sdk.sealing import Rooms
-from edge_sdk.stream_record import open_record
 from edge_sdk.streams import Stream, new_stream
 from edge_sdk.vault import PurposeEntry
 
 _RATCHET_LIMIT = 1000  # periods passed at once; a device away longer starts from a fresh key
-Wanted = tuple[bytes, bytes, int]  # grant id, purpose digest, pseudonym period
-_NOWHERE: Final[Wanted] = (b"", b"", -1)
+STEP_MS: Final = 60_000  # by so much a wall that is set anew breaks windows off; slewing stays below
+Wanted = tuple[bytes, bytes, int, int | None]  # grant id, purpose digest, pseudonym period, timing
+_NOWHERE: Final[Wanted] = (b"", b"", -1, None)
 
 
 class Binding:
@@ -55,48 +56,37 @@ class Binding:
         self._rooms = rooms
         self._consent = consent
         self._recording = recording
+        consent.count = recording.count
         self._routing = routing
         self._limits = limits
         self._editions = {purpose_digest(p): p for policy in policies for p in policy.purposes.values()}
         self._digests = {name: purpose_digest(purpose) for name, purpose in self.policy.purposes.items()}
         self._bound: dict[str, Wanted | None] = {}
         self._phase: tuple[int, int] = (-1, 0)
+        self._origin_ms: int | None = None
         self.was_unclean = False
+        self.lacks_room = False  # the disk had none for keys or documents at the last decision
         self.retention = Retention(rooms, self.streams, consent=consent, recording=recording)
         self._orphans: set[int] = set()  # rows of streams whose keys are destroyed and whose data is still to go
 
     def load(self, mono_ms: int) -> None:
         """
-        Take up the stored streams after a start; tell a power gap where the last stop was not a clean one.
+        Take up the stored streams after a start.
 
         After a power cut: the same again.
         """
-        outbox = self._rooms.outbox
-        unclean = self.was_unclean = not outbox.number("clean")
-        numbers = outbox.numbers()
+        numbers = self._rooms.outbox.numbers()
         for name, count in stored_counts(numbers).items():
             self._recording.count(name, count)
         self._recording.marks.load(numbers)
-        lost = [row.id for row in outbox.streams() if not self._load_one(row.id, row.ref, row.record, mono_ms)]
-        with_rows = {
-            (row, stream.record.batch)
-            for row, stream in self.streams.items()
-            if outbox.pending(row) or outbox.partial(row) is not None
-        }
-        self._rooms.page.destroy(set(self._rooms.page.entries) - with_rows)
-        for stream in self.streams.values():
-            if unclean and not stream.record.ended:
-                stream.miss(None, Reason.POWER)
-        damaged = [stream for stream in self.streams.values() if stream.unreadable]
-        with outbox.transaction():
-            for row in lost:
-                outbox.drop_stream(row)
-            for stream in damaged:  # gone in the same step as it is told, or the next start would tell it again
-                outbox.drop_unreadable(stream.unreadable)
-                stream.store(self._rooms)
-            outbox.set_number("clean", 0)
-        for stream in damaged:
-            stream.unreadable.clear()
+        found = take_up(self._rooms, editions=self._editions, outlets_of=self._outlets, mono_ms=mono_ms)
+        self.was_unclean = found.unclean
+        self.streams |= found.streams
+        self._recording.count("damaged_streams", found.damaged)
+        try:
+            self.retention.make_place()
+        except StorageError as error:
+            self._tell_trouble(error)
 
     @property
     def collecting(self) -> frozenset[str]:
@@ -111,18 +101,28 @@ class Binding:
 
         Where the disk refuses, nothing is collected that cannot be kept, and the next call tries again.
         """
+        self.lacks_room = False
         try:
             self._destroy_ended()
-        except StorageError:
-            self._tell_trouble()
+        except StorageError as error:
+            self._tell_trouble(error)
+        timing = now.origin_ms if now.quality is ClockQuality.FLOOR else None
         wanted: dict[str, Wanted | None] = {}
         for name, purpose in self.policy.purposes.items():
             decision = self._consent.decide_digest(purpose, self._digests[name], now)
             self.decisions[name] = decision
-            wanted[name] = self._wanted(purpose, decision, now)
-        if wanted != self._bound:
-            self._rebind(wanted, now)
+            wanted[name] = self._wanted(purpose, decision, timing, now)
+        changes = wanted != self._bound
+        with self._recording.lock:  # what is recorded from here on is timed by what its stream says
+            self._follow_wall(now)
+            if changes:
+                self._rebind(wanted, now)
+            self._recording.turn(now)
+        if changes:
             self._prune()
+        if timing is None:
+            for stream in self.streams.values():
+                stream.synchronise(now.origin_ms)
 
     def cut(self) -> None:
         """
@@ -161,24 +161,20 @@ class Binding:
             self._phase = (epoch, route(self._routing, epoch).phase % self._limits.max_age_ms)
         return (now.wall_ms - self._phase[1]) // self._limits.max_age_ms
 
-    def _load_one(self, row: int, ref: bytes, sealed: bytes, mono_ms: int) -> bool:
-        entry = self._rooms.vault.ring.purposes.get(ref)
-        if entry is None:
-            return False  # its key is destroyed: what is left of it opens with nothing
-        try:
-            record = open_record(entry, sealed)
-        except BadInput:
-            tell(Event.DAMAGED_STREAM, stream=row)
-            self._recording.count("damaged_streams")
-            return False
-        stream = Stream(row, entry, record, self._editions.get(record.digest))
-        if stream.purpose is not None:
-            stream.outlets = self._outlets(stream.purpose)
-        stream.reload(self._rooms, mono_ms)
-        self.streams[row] = stream
-        return True
+    def _follow_wall(self, now: Now) -> None:
+        """
+        Break windows off where time is no longer what it was; callers hold the record lock.
 
-    def _wanted(self, purpose: Purpose, decision: Decision, now: Now) -> Wanted | None:
+        Their sources would be late, for as long as the wall was ahead.
+        """
+        before, self._origin_ms = self._origin_ms, now.origin_ms
+        for stream in self.streams.values():
+            if not stream.record.ended and (
+                stream.is_ahead_of(now.wall_ms) if before is None else abs(now.origin_ms - before) > STEP_MS
+            ):
+                stream.cut()
+
+    def _wanted(self, purpose: Purpose, decision: Decision, timing: int | None, now: Now) -> Wanted | None:
         if decision.collect is None:
             return None
         try:
@@ -188,7 +184,7 @@ class Binding:
             return None
         period = period_of(now.floor_ms, purpose.period_ms)
         stored = self._rooms.vault.ring.pseudonyms.get(purpose.name)
-        return decision.collect.grant_id, decision.collect.digest, max(period, stored[0] if stored else 0)
+        return decision.collect.grant_id, decision.collect.digest, max(period, stored[0] if stored else 0), timing
 
     def _rebind(self, wanted: Mapping[str, Wanted | None], now: Now) -> None:
         granted: list[tuple[Outlet, CollectGrant]] = []
@@ -236,10 +232,11 @@ class Binding:
             return self._begin(name, want)
         except StorageError as error:
             self.decisions[name] = Decision(None, None, Queue.HOLD, f"the disk refuses a new stream ({error})")
-            self._tell_trouble()
+            self._tell_trouble(error)
             return None
 
-    def _tell_trouble(self) -> None:
+    def _tell_trouble(self, error: StorageError) -> None:
+        self.lacks_room = self.lacks_room or isinstance(error, DiskFull)
         self._recording.count("storage_errors")
         tell(Event.STORAGE_ERROR)
 
@@ -249,7 +246,7 @@ class Binding:
         entry = self._rooms.vault.add_purpose(name, want[0])
         self._turn_pseudonyms(purpose, want[2])
         with self._rooms.outbox.transaction():
-            stream = new_stream(self._rooms, entry, purpose, want[2])
+            stream = new_stream(self._rooms, entry, purpose, period=want[2], timing=want[3])
         stream.outlets = self._outlets(purpose)
         self.streams[stream.row] = stream
         recipients = self._consent.recipients
@@ -293,8 +290,8 @@ class Binding:
         granted = self._consent.statement.grants if self._consent.statement is not None else ()
         try:
             self.retention.prune({grant.id for grant in granted}, declared=self.policy.purposes)
-        except StorageError:
-            self._tell_trouble()
+        except StorageError as error:
+            self._tell_trouble(error)
 
     def _destroy_ended(self) -> None:
         """
@@ -346,8 +343,8 @@ class Binding:
         try:
             if ended:
                 self._consent.tell_later(ended)
-        except StorageError:
-            self._tell_trouble()
+        except StorageError as error:
+            self._tell_trouble(error)
 
     def _under(self, refs: Collection[bytes]) -> list[Stream]:
         return [stream for stream in self.streams.values() if stream.entry.ref in refs]
@@ -371,4 +368,4 @@ def stored_counts(numbers: Mapping[str, int]) -> dict[str, int]:
 
 
 def _place(stream: Stream) -> Wanted:
-    return stream.record.grant_id, stream.record.digest, stream.record.period
+    return stream.record.grant_id, stream.record.digest, stream.record.period, stream.timing

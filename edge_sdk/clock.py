@@ -6,6 +6,9 @@ has accepted plus monotonic time since; it never comes from RTC, NTP or a receip
 or the floor where the clock lies below it, or what signed time was heard in this boot where the clock is over an hour
 off that. What closes (expiry, freshness, tags, row times) uses the wall; what
 destroys (retention, pseudonym periods) uses the floor only, so that no spoofed clock destroys anything (SPEC 8).
+
+Time passes between two looks by the monotonic clock alone: a system clock that is set anew counts from the next look
+on, so that all rows between two looks are timed by the same thing.
 """
 
 from __future__ import annotations
@@ -20,12 +23,23 @@ from edge_sdk.core.batch import ClockQuality
 class Now:
     """
     One look at all clocks, in milliseconds.
+
+    ``quality`` is what the wall rests on. ``astray_ms`` is what the system clock lacks of the wall, None where it is
+    the wall.
     """
 
     mono_ms: int
     wall_ms: int
     floor_ms: int
     quality: ClockQuality = ClockQuality.WALL
+    astray_ms: int | None = None
+
+    @property
+    def origin_ms(self) -> int:
+        """
+        Return the wall time at the board's power-on: what changes only when a clock is set.
+        """
+        return self.wall_ms - self.mono_ms
 
     @property
     def wall_s(self) -> int:
@@ -36,6 +50,7 @@ class Now:
 
 
 TRUSTED_WITHIN_MS = 3_600_000  # a system clock further off a signed time than this is not used
+BEHIND_MS = 60_000  # a system clock no further below the floor was set: the signer's runs ahead of it, that is all
 
 
 class Clock:
@@ -59,33 +74,18 @@ class Clock:
         floor = self._base_ms + mono - self._base_mono_ms if self._base_ms else 0
         wall = time.time_ns() // 1_000_000
         if self._heard is not None:
-            signed = self._heard[0] + mono - self._heard[1]
-            return Now(mono, max(floor, wall if abs(wall - signed) <= TRUSTED_WITHIN_MS else signed), floor)
-        if wall < floor:
-            return Now(mono, floor, floor, ClockQuality.FLOOR)
-        return Now(mono, wall, floor)
+            signed = max(floor, self._heard[0] + mono - self._heard[1])
+            if abs(wall - signed) > TRUSTED_WITHIN_MS:
+                return Now(mono, signed, floor, astray_ms=signed - wall)
+        elif wall < floor - BEHIND_MS:
+            return Now(mono, floor, floor, ClockQuality.FLOOR, floor - wall)
+        return Now(mono, max(wall, floor), floor)
 
     def hear(self, signed_ms: int) -> None:
         """
         Take a signed answer to this boot's own question for the time; it corrects the wall, never the floor.
         """
         self._heard = (signed_ms, mono_ms())
-
-    def reading_ms(self) -> int:
-        """
-        Return the wall time for a reading that brings none of its own.
-        """
-        if self._heard is not None:
-            return self.now().wall_ms
-        floor = self._base_ms + mono_ms() - self._base_mono_ms if self._base_ms else 0
-        return max(time.time_ns() // 1_000_000, floor)
-
-    def of_mono(self, at_mono_ms: int) -> int:
-        """
-        Return the wall time of an instant on the monotonic clock.
-        """
-        now = self.now()
-        return now.wall_ms - (now.mono_ms - at_mono_ms)
 
     def raise_floor(self, signed_ms: int) -> None:
         """

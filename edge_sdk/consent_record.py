@@ -6,18 +6,26 @@ Values and their codec; who may change what is ``consent_state``. Everything in 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from edge_sdk.core import cbor
 from edge_sdk.core.messages import EndedStream, LedgerHead, Withdrawal
+from edge_sdk.core.messages.control import MAX_WITHDRAWN
 from edge_sdk.core.receipt import WipeReceipt, decode_wipe_receipt, encode_wipe_receipt
 from edge_sdk.core.shape import Fields, array, list_of, octets, optional, text, uint
+from edge_sdk.errors import StorageError
 from edge_sdk.vault import check_format
 
 FORMAT: Final = 1
 MAX_POLICIES: Final = 4
-MAX_TELL: Final = 256
+MAX_TELL: Final = 512  # more than the ceilings by kind allow together
+MAX_TOLD_WITHDRAWALS: Final = 128  # more than the ids of MAX_DENIED grants make, merged by purpose
+MAX_TOLD_RECEIPTS: Final = 64
+MAX_TOLD_STREAMS: Final = 256
+MAX_DENIED: Final = 1024
+MAX_USES: Final = 64  # purposes, as a wipe receipt has
 MAX_EXECUTED: Final = 64
 MAX_KIDS: Final = 64  # of one purpose: more than a state.bin may hold would keep the site from opening
 MAX_STREAMS: Final = 1900  # of all purposes: with their ids a wipe's intent still fits its file
@@ -84,13 +92,13 @@ def decode_held(encoded: bytes) -> Held:
     fields = Fields(cbor.decode(encoded, LIMIT, "state"), "state")
     check_format("state.bin", fields.take(0, "format", uint()), FORMAT)
     ids = list_of(octets(16), MAX_STREAMS)
-    uses = fields.take(7, "uses", list_of(array(text(64), list_of(octets(8), MAX_KIDS), ids), 64))
+    uses = fields.take(7, "uses", list_of(array(text(64), list_of(octets(8), MAX_KIDS), ids), MAX_USES))
     policies = fields.take(5, "policies", list_of(octets(None, LIMIT), MAX_POLICIES))
     return Held(
         recipients=fields.take(1, "recipients", octets(None, DOCUMENT_LIMIT)),
         statement=fields.take(2, "statement", octets(None, DOCUMENT_LIMIT)),
         floor_ms=fields.take(3, "floor", uint()),
-        denied=list(fields.take(4, "denied", ids)),
+        denied=list(fields.take(4, "denied", list_of(octets(16), MAX_DENIED))),
         policies=[policy.decode("utf-8") for policy in policies],
         to_tell=list(fields.take(6, "to tell", list_of(_told, MAX_TELL))),
         uses={purpose: Use(list(kids), list(streams)) for purpose, kids, streams in uses},
@@ -102,8 +110,11 @@ def note_use(held: Held, purpose: str, kid: bytes, stream_id: bytes) -> bool:
     """
     Remember that a stream of *purpose* is sealed to *kid*; return whether that is new.
 
-    Beyond the limit the oldest stream is forgotten: the authority can find it by its key, the id only saves work.
+    Beyond the limit the oldest stream is forgotten: the authority can find it by its key, the id only saves work. So is
+    the purpose that was new the longest ago.
     """
+    if purpose not in held.uses and len(held.uses) >= MAX_USES:
+        del held.uses[next(iter(held.uses))]
     use = held.uses.setdefault(purpose, Use())
     known = kid in use.kids and stream_id in use.streams
     if kid not in use.kids:
@@ -113,6 +124,50 @@ def note_use(held: Held, purpose: str, kid: bytes, stream_id: bytes) -> bool:
     while sum(len(other.streams) for other in held.uses.values()) > MAX_STREAMS:
         max(held.uses.values(), key=lambda other: len(other.streams)).streams.pop(0)
     return not known
+
+
+def deny(held: Held, grants: Iterable[bytes]) -> None:
+    """
+    Deny *grants*, the newest MAX_DENIED of all: none so old comes again in a statement.
+    """
+    held.denied = [*held.denied, *(grant for grant in grants if grant not in held.denied)][-MAX_DENIED:]
+
+
+def wait_to_tell(held: Held, told: Iterable[Told]) -> int:
+    """
+    Add what the authority is to be told, merged by kind; return how many ended streams there was no room for.
+
+    Withdrawals of one purpose become one, the ledger's head is told once, a newer account of a stream takes the place
+    of the older. No withdrawal and no receipt ever makes room for anything: each kind has a ceiling of its own, and the
+    oldest accounts of ended streams are what goes.
+
+    Raises:
+        StorageError: as many receipts wait as are kept; nothing was added.
+    """
+    waiting = [*held.to_tell, *told]
+    receipts = list({_name(entry): entry for entry in waiting if isinstance(entry, WipeReceipt)}.values())
+    if len(receipts) > MAX_TOLD_RECEIPTS:
+        raise StorageError(f"{MAX_TOLD_RECEIPTS} wipe receipts wait", hint="let the device reach its collector")
+    streams = list({entry.stream: entry for entry in waiting if isinstance(entry, EndedStream)}.values())
+    heads = [entry for entry in waiting if isinstance(entry, LedgerHead)][:1]
+    withdrawals = _merged([entry for entry in waiting if isinstance(entry, Withdrawal)])
+    held.to_tell = [*withdrawals[-MAX_TOLD_WITHDRAWALS:], *receipts, *streams[-MAX_TOLD_STREAMS:], *heads]
+    return max(0, len(streams) - MAX_TOLD_STREAMS)
+
+
+def _merged(withdrawals: Iterable[Withdrawal]) -> list[Withdrawal]:
+    grants: dict[str, dict[bytes, None]] = {}
+    for entry in withdrawals:
+        grants.setdefault(entry.purpose, {}).update(dict.fromkeys(entry.grants))
+    return [
+        Withdrawal(purpose, tuple(ids)[start : start + MAX_WITHDRAWN])
+        for purpose, ids in grants.items()
+        for start in range(0, len(ids), MAX_WITHDRAWN)
+    ]
+
+
+def _name(receipt: WipeReceipt) -> tuple[bytes | None, tuple[str, ...], int]:
+    return receipt.nonce, receipt.scope, receipt.at_s
 
 
 def _told_value(told: Told) -> list[Any]:
@@ -127,7 +182,7 @@ def _told_value(told: Told) -> list[Any]:
             return [3, encode_wipe_receipt(told)]
 
 
-_WITHDRAWAL: Final = array(uint(), text(64), list_of(octets(16), 24))
+_WITHDRAWAL: Final = array(uint(), text(64), list_of(octets(16), MAX_WITHDRAWN))
 _ENDED: Final = array(uint(), octets(16), text(64), octets(16), uint(), uint(), optional(uint()))
 
 

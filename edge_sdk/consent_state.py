@@ -19,11 +19,12 @@ from edge_sdk.consent_record import (
     DOCUMENT_LIMIT,
     MAX_EXECUTED,
     MAX_POLICIES,
-    MAX_TELL,
     Told,
     decode_held,
+    deny,
     encode_held,
     note_use,
+    wait_to_tell,
 )
 from edge_sdk.core.consent import STANDING_OF, CollectGrant, Decision, Standing, decide
 from edge_sdk.core.cose import parse_document, public_key_of
@@ -40,13 +41,13 @@ from edge_sdk.core.documents import (
     accept_wipe,
     audience_of,
     pinned_root,
-    recipient_for,
     reread_recipients,
     reread_statement,
 )
 from edge_sdk.core.messages import Withdrawal, open_downlink
 from edge_sdk.core.policy import Basis, Purpose
 from edge_sdk.core.receipt import WipeReceipt
+from edge_sdk.core.transfer import Accepted, key_for
 from edge_sdk.errors import ConsentRefused, EdgeError, StorageError
 from edge_sdk.vault import Lane, Vault
 
@@ -69,6 +70,7 @@ class ConsentState:
         self._vault = vault
         self._alg = alg
         self._write_lane = write
+        self.count: Callable[[str, int], None] = lambda _name, _by: None  # whoever only reads has no counters
         generation = vault.ring.generation
         self._audience = audience_of(public_key_of(generation.signing.reveal()))
         self.held = decode_held(vault.read_state())
@@ -122,18 +124,10 @@ class ConsentState:
         Return the key that batches of *purpose* are sealed to.
 
         Raises:
-            ConsentRefused: when no certified key fits purpose, regions and grant.
+            ConsentRefused: no certified key fits purpose, regions and grant, or a transfer to it lacks something.
         """
-        if self.recipients is None:
-            raise ConsentRefused("no recipients document yet", hint="let the device reach the collector once")
-        return recipient_for(
-            self.recipients,
-            operator=purpose.recipient,
-            regions=purpose.regions,
-            kids=grant.recipients,
-            algs=(self._alg,),
-            now_s=now.wall_s,
-        )
+        held = Accepted(self.statement, self.held.denied, now.wall_s)
+        return key_for(purpose, grant, recipients=self.recipients, held=held, algs=(self._alg,))
 
     def is_fresh(self, now: Now) -> bool:
         """
@@ -208,7 +202,7 @@ class ConsentState:
         ids = tuple(g.id for g in granted if g.purpose == purpose.name and g.id not in self.held.denied)
         if not ids:
             raise ConsentRefused(f"{purpose.name} has no grant that could be withdrawn", hint="it is not collected")
-        self.held.denied += ids
+        deny(self.held, ids)
         self.tell_later([Withdrawal(purpose.name, ids)])
 
     def tell_later(self, told: Sequence[Told]) -> None:
@@ -217,14 +211,14 @@ class ConsentState:
 
         After a power cut: it is kept or not; the caller's next start finds out which.
         """
-        self.held.to_tell = [*self.held.to_tell, *told][-MAX_TELL:]
+        self.count("untold_streams", wait_to_tell(self.held, told))
         self.save()
 
-    def told(self, count: int) -> None:
+    def told(self, told: Collection[Told]) -> None:
         """
-        Forget the first *count* of what waited to be told: they are queued.
+        Forget what waited to be told and is queued now.
         """
-        del self.held.to_tell[:count]
+        self.held.to_tell = [waiting for waiting in self.held.to_tell if waiting not in told]
         self.save()
 
     def note_use(self, purpose: str, kid: bytes, stream_id: bytes) -> None:
@@ -260,8 +254,7 @@ class ConsentState:
         After a power cut: denied or not; the order comes again.
         """
         granted = () if self.statement is None else self.statement.grants
-        ids = [grant.id for grant in granted if grant.purpose in purposes]
-        self.held.denied += [grant_id for grant_id in ids if grant_id not in self.held.denied]
+        deny(self.held, [grant.id for grant in granted if grant.purpose in purposes])
         self.save()
 
     def carried_out(self, order: WipeOrder, receipt: WipeReceipt) -> None:
@@ -270,9 +263,10 @@ class ConsentState:
 
         After a power cut: both, or neither and the order comes again.
         """
+        wait_to_tell(self.held, [receipt])
         self.held.executed = [*self.held.executed, order.nonce][-MAX_EXECUTED:]
         self._order = b""
-        self.tell_later([receipt])
+        self.save()
 
     def accept_statement(self, bundle: bytes, now: Now) -> None:
         """
@@ -309,8 +303,8 @@ class ConsentState:
         """
         newest: Newest | None = None
         if self.recipients is not None:
-            newest = (self.recipients.version, parse_document(
-                self.held.recipients, limit=DOCUMENT_LIMIT, what="recipients").sha256)  # fmt: skip
+            held = parse_document(self.held.recipients, limit=DOCUMENT_LIMIT, what="recipients")
+            newest = (self.recipients.version, held.sha256)
         recipients = accept_recipients(bundle, root=self.root, newest=newest, now_s=now.wall_s)
         self._keep("recipients", bundle)
         self.recipients = recipients
@@ -396,4 +390,3 @@ class ConsentState:
             )
         except EdgeError:
             self.statement = None
-

@@ -12,8 +12,9 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
+from edge_sdk.carrying import carry, let_go
 from edge_sdk.clock import Now
-from edge_sdk.errors import UplinkError
+from edge_sdk.errors import TransportFault, UplinkError
 from edge_sdk.transport import Response, Transport
 from edge_sdk.uplink import Trip, Uplink
 
@@ -56,24 +57,25 @@ async def drive(
             await _pause(trip, stopped)
             continue
         if epoch is not None and trip.epoch != epoch:
-            await transport.close()
+            await let_go(transport)
         epoch = trip.epoch
-        response = await _send(transport, trip, stopped, _asker(on_writer, uplink, trip))
-        if response is not None or not stopped.is_set():
-            await on_writer(_settler(uplink, trip, response))
-    await transport.close()
+        answer = await _send(transport, trip, stopped, _asker(on_writer, uplink, trip))
+        if answer is not None or not stopped.is_set():
+            await on_writer(_settler(uplink, trip, answer))
+    await let_go(transport)
 
 
 async def _send(
     transport: Transport, trip: Trip, stopped: asyncio.Event, may_go_on: Callable[[], Awaitable[bool]]
-) -> Response | None:
+) -> Response | TransportFault | None:
     """
     Return the answer to *trip*, None where there was none before *stopped*: a slow collector holds up no stop.
+    A mistake of the transport is returned as well, so that it is told.
 
     While a batch is under way its permission is asked for again and again; a withdrawal breaks it off, connection and
     all. What has left the socket by then may arrive.
     """
-    sending = asyncio.ensure_future(transport.send(trip.request))
+    sending = asyncio.ensure_future(carry(transport, trip.request))
     stopping = asyncio.ensure_future(stopped.wait())
     try:
         while not sending.done() and not stopping.done():
@@ -81,12 +83,14 @@ async def _send(
             if not sending.done() and trip.parcel is not None and not await may_go_on():
                 return None
         return sending.result() if sending.done() else None
+    except TransportFault as fault:
+        return fault
     except (UplinkError, OSError):
         return None
     finally:
         if not sending.done():
             sending.cancel()
-            await transport.close()
+            await let_go(transport)
         stopping.cancel()
         await asyncio.wait({sending, stopping}, timeout=_BREAK_OFF_S)
 
@@ -95,8 +99,11 @@ def _asker(on_writer: OnWriter, uplink: Uplink, trip: Trip) -> Callable[[], Awai
     return lambda: on_writer(lambda now: uplink.may_go_on(trip, now))
 
 
-def _settler(uplink: Uplink, trip: Trip, response: Response | None) -> Callable[[Now], None]:
-    return lambda now: uplink.settle(trip, response, now)
+def _settler(uplink: Uplink, trip: Trip, answer: Response | TransportFault | None) -> Callable[[Now], None]:
+    if isinstance(answer, TransportFault):
+        why = str(answer)
+        return lambda now: uplink.settle(trip, None, now, why=why)
+    return lambda now: uplink.settle(trip, answer, now)
 
 
 async def _pause(wait_ms: int, stopped: asyncio.Event) -> None:

@@ -36,6 +36,7 @@ from edge_sdk.core.messages import EnrolRequest, seal_enrol
 from edge_sdk.core.seal import hpke_key_pair
 from edge_sdk.errors import ConfigError, LifecycleRefused, Refused, UplinkError
 from edge_sdk.keystore import FileKeyStore
+from edge_sdk.lanes import check_room
 from edge_sdk.opening import attachment, draw, finish_wipe, suite_of
 from edge_sdk.transport import Request, Transport
 from edge_sdk.vault import Generation, Keyring, Lane, Vault, read_lane, write_lane
@@ -78,6 +79,7 @@ async def enrol(config: Config, code: str, transport: Transport) -> int:
     try:
         with contextlib.suppress(LifecycleRefused):  # an erase that was cut off; its receipt must not be written over
             finish_wipe(config.folder, FileKeyStore(config.folder), attachment(config))
+        check_room(config.folder)
         vault, lane = _generation(config, bundle)
         request = _request(vault, lane, root, code)
         response = await transport.send(Request("POST", "/v1/enrol", {"Content-Type": "application/cose"}, request))

@@ -13,9 +13,10 @@ Every exception that leaves the package, in one tree.
     │   └─ Tampered                authentication failed; one message for every cause
     ├─ StorageError           5    our own disk or key store
     │   ├─ FolderInUse
-    │   ├─ OutboxFull
+    │   ├─ DiskFull                the file system has no room, also after the queue made some
     │   └─ VaultUnavailable
     └─ UplinkError            6    a request could not even be tried (TLS, address, proxy)
+        └─ TransportFault          the transport that an integrator wrote did what none may do
 
 Rules: messages carry names, sizes and offsets, never values; ``hint`` is one sentence that an operator can
 act on. Outcomes of an upload are values, not exceptions. A programmer's mistake is a TypeError, ValueError or
@@ -125,9 +126,9 @@ class FolderInUse(StorageError):
     """
 
 
-class OutboxFull(StorageError):
+class DiskFull(StorageError):
     """
-    Say that the quota leaves no room even after eviction.
+    Say that the file system has no room for a write; the line makes some and tries once more before it tells anyone.
     """
 
 
@@ -143,3 +144,9 @@ class UplinkError(EdgeError):
     """
 
     exit_code = 6
+
+
+class TransportFault(UplinkError):
+    """
+    Say that a transport raised what it must not, or returned no response: a mistake in it, and the line goes on.
+    """

@@ -11,7 +11,11 @@ import logging
 from enum import StrEnum
 from typing import Final
 
-_LEVELS: Final = {"started": logging.INFO, "stopped": logging.INFO, "collecting": logging.INFO, "acked": logging.DEBUG}
+_LEVELS: Final = {
+    **dict.fromkeys(("started", "stopped", "collecting"), logging.INFO),
+    **dict.fromkeys(("transport_fault", "sending_ended"), logging.ERROR),
+    "acked": logging.DEBUG,
+}
 
 
 class Event(StrEnum):
@@ -33,6 +37,8 @@ class Event(StrEnum):
     POLICY_KEPT = "policy_kept"
     WIPED = "wiped"
     POLICY_DROPPED = "policy_dropped"
+    TRANSPORT_FAULT = "transport_fault"
+    SENDING_ENDED = "sending_ended"
     SITE_CLOSED = "site_closed"
     PEER_REFUSED = "peer_refused"
 

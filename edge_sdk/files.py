@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from edge_sdk.errors import FolderInUse, StorageError
+from edge_sdk.errors import DiskFull, FolderInUse, StorageError
 
 TEMPORARY = ".new"
 _CLOSE_ON_EXEC = os.O_CLOEXEC
@@ -30,11 +30,14 @@ def _told(path: Path, verb: str) -> Iterator[None]:
         yield
     except OSError as error:
         name = errno.errorcode.get(error.errno or 0, "unknown error")
-        raise StorageError(f"cannot {verb} {path.name}: {name}", hint=_HINTS.get(name, "")) from error
+        kind = DiskFull if name in ("ENOSPC", "EDQUOT") else StorageError
+        raise kind(f"cannot {verb} {path.name}: {name}", hint=_HINTS.get(name, "")) from error
 
 
+_MAKE_ROOM: Final = "free space on the file system, or lower [outbox] quota in site.toml"
 _HINTS: Final = {
-    "ENOSPC": "free space on the file system, or lower [outbox] quota",
+    "ENOSPC": _MAKE_ROOM,
+    "EDQUOT": _MAKE_ROOM,
     "EROFS": "the file system is mounted read-only: check the medium",
     "EACCES": "run as the user that owns the state folder",
     "ENOENT": "check the path; a site is made with 'edge-sdk init'",
@@ -231,6 +234,30 @@ def headroom(folder: Path) -> tuple[int, int]:
     return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else -1
 
 
+def hold_space(path: Path, length: int) -> None:
+    """
+    Take *length* bytes of the file system as *path*, without writing them where the file system allows that.
+
+    After a power cut: there, or not, or shorter.
+    """
+    with _told(path, "make"):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _CLOSE_ON_EXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, length)
+        finally:
+            os.close(descriptor)
+
+
+def give_space(path: Path) -> bool:
+    """
+    Give back what :func:`hold_space` took; return whether it was there.
+    """
+    with _told(path, "remove"):
+        there = path.exists()
+        path.unlink(missing_ok=True)
+    return there
+
+
 def read_system(path: Path) -> bytes:
     """
     Return what the kernel says at *path* (/proc, /sys), empty when it says nothing.
@@ -340,11 +367,12 @@ def database_error(path: Path, error: sqlite3.Error) -> StorageError:
     """
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     hint = next((hint for prefix, hint in _DATABASE_HINTS.items() if name.startswith(prefix)), "")
-    return StorageError(f"{path.name}: {name}", hint=hint)
+    return (DiskFull if hint == _MAKE_ROOM else StorageError)(f"{path.name}: {name}", hint=hint)
 
 
 _DATABASE_HINTS: Final = {
-    "SQLITE_FULL": "free space on the file system, or lower [outbox] quota",
+    "SQLITE_FULL": _MAKE_ROOM,
+    "SQLITE_IOERR_SHMSIZE": _MAKE_ROOM,  # the index of the write-ahead log could not grow
     "SQLITE_IOERR": "the medium reports errors: replace it",
     "SQLITE_READONLY": "the file system is mounted read-only: check the medium",
     "SQLITE_CANTOPEN": "check that the state folder is there, and run as the user that owns it",

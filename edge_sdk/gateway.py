@@ -51,13 +51,11 @@ class Gateway:
         """
         Minimise one reading for every purpose that may have it; return how many took it (0: see ``status().why``).
 
-        *at_ms* is when it was measured (Unix ms), *at* the same on the monotonic clock, now when neither is given.
+        *at_ms* is when it was measured by the system clock (Unix ms), *at* the same on the monotonic clock, which is
+        exact also while the system clock is not set; now when neither is given.
         """
         self._running.check_process()
-        if at_ms is None:
-            clock = self._running.site.clock
-            at_ms = clock.reading_ms() if at is None else clock.of_mono(at.ms)
-        return self._record(kind, fields, at_ms)
+        return self._record(kind, fields, at if at_ms is None else at_ms)
 
     def flush(self) -> None:
         """

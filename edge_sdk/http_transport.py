@@ -49,6 +49,7 @@ class HttpTransport:
         if parts.scheme != "https" and parts.hostname not in LOOPBACK:
             raise ConfigError("plain http is for loopback only", hint="write https:// in [collector] address")
         self._address = address.rstrip("/")
+        self._is_tls = parts.scheme == "https"
         self._timeout_s = timeout_ms / 1000
         self._proxy = proxy or None
         self._pins = frozenset(_pin(pin) for pin in pins)
@@ -101,8 +102,9 @@ class HttpTransport:
 
         Chain and name are still verified, and the answer is signed by the time role: nothing else goes over it.
         """
-        tls = _tls()
-        tls.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
+        tls = self._new_tls()
+        if isinstance(tls, ssl.SSLContext):
+            tls.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
         session = self._new_session()
         try:
             return await self._exchange(session, request, tls)
@@ -111,9 +113,12 @@ class HttpTransport:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._tls = _tls()  # a new one each time: no TLS session is resumed across a close
+            self._tls = self._new_tls()  # a new one each time: no TLS session is resumed across a close
             self._session = self._new_session()
         return self._session
+
+    def _new_tls(self) -> ssl.SSLContext | bool:
+        return _tls() if self._is_tls else True  # reading the CA bundle takes 50 ms, for nothing on loopback
 
     def _new_session(self) -> aiohttp.ClientSession:
         import aiohttp

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from edge_sdk import files
 from edge_sdk.binding import Binding
 from edge_sdk.bookkeeping import Bookkeeping
 from edge_sdk.clock import Now
@@ -23,6 +22,7 @@ from edge_sdk.core.consent import CollectGrant, SendGrant
 from edge_sdk.core.documents import RecipientKey, WipeOrder
 from edge_sdk.core.receipt import Outcome
 from edge_sdk.core.units import DAY_MS
+from edge_sdk.disk_room import DiskRoom
 from edge_sdk.errors import ConsentRefused, EdgeError, LifecycleRefused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.ledger import Happened
@@ -36,7 +36,6 @@ from edge_sdk.telling import Telling
 
 TICK_MS = 1_000  # decisions are taken anew at least this often, so a change takes effect within a second
 NOW_EVERY_MS = 10_000  # alarms close batches no more often than this
-HEADROOM_EVERY_MS = 60_000
 RETRY_MS = 5_000  # after a failed write: the disk may have room again
 
 
@@ -81,8 +80,7 @@ class Line:
         self.obeying = obeying
         self.limits = limits
         self.queueing = Queueing(rooms, binding.streams, quota_bytes=limits.quota_bytes)
-        self._allowed_bytes = limits.quota_bytes
-        self._headroom_at_ms = 0
+        self.room = DiskRoom(self.queueing, recording=recording, limits=limits)
         self._flush_at_ms = 0
         self._now_at_ms = 0
         self._retry_at_ms = 0
@@ -104,6 +102,8 @@ class Line:
             StorageError: when a flush or close that was asked for fails; otherwise it is counted and tried again.
         """
         self.binding.decide(now)
+        if self.binding.lacks_room:
+            self.room.relieve()
         if self._collecting != (collecting := self.binding.collecting):
             self._collecting = collecting
             self.on_collecting(collecting)
@@ -268,9 +268,10 @@ class Line:
         plans = [plan for stream in closing if (plan := self._plan(stream, now)) is not None]
         planned = [plan.stream for plan in plans]
         unsaved = self._unsaved([stream for stream in streams if stream not in planned], now)
-        journal = unsaved if flush else []
+        journal, whole = (unsaved if flush else []), flush or not unsaved
         if plans or journal or (flush and self.recording.marks.is_new):
-            self._write(now, plans, journal, whole=flush or not unsaved)
+            rows = sum(plan.stream.open_rows for plan in plans) + sum(stream.unsaved_rows for stream, _ in journal)
+            self.room.write(lambda: self._write(now, plans, journal, whole=whole), rows=rows)
         if flush:
             self._came = 0
             self._flush_at_ms = now.mono_ms + self.limits.flush_every_ms
@@ -284,7 +285,7 @@ class Line:
         begun, stream.slot = stream.slot, slot if stream.slot is None else stream.slot
         queued = stream.row in self.rooms.outbox.queues
         if stream.record.ended:
-            return stream.open_rows > 0 or (bool(stream.record.gaps) and not queued)
+            return stream.open_rows > 0 or (stream.record.has_news and not queued)
         if stream.open_rows >= self.limits.max_rows:
             return True
         if stream.purpose is not None and any(
@@ -320,6 +321,7 @@ class Line:
         gone: set[tuple[int, int]] = set()
         try:
             for plan in plans:
+                self._note_use(plan)
                 gone.add(plan.stream.begin_next(self.rooms))
             for stream, grant in journal:
                 if grant is not None:
@@ -344,8 +346,12 @@ class Line:
             self.books.sealed(purpose, 1, size)
         self.rooms.page.destroy(gone)
 
+    def _note_use(self, plan: _Plan) -> None:
+        record = plan.stream.record
+        self.consent.note_use(record.purpose, plan.recipient.kid, record.stream_id)
+
     def _seal_and_journal(self, now: Now, plans: list[_Plan], journal: list[_Entry]) -> list[tuple[str, int]]:
-        about = SealTimes(now.floor_ms, now.quality, self.limits.max_rows)
+        about = SealTimes(now.floor_ms, self.limits.max_rows)
         sealed: list[tuple[str, int]] = []
         for plan in plans:
             held = plan.stream.seal(self.rooms, grant=plan.grant, recipient=plan.recipient, about=about)
@@ -371,13 +377,8 @@ class Line:
         """
         Keep to quota, age and the room the file system leaves; store the floor.
         """
-        if now.mono_ms >= self._headroom_at_ms:
-            self._headroom_at_ms = now.mono_ms + HEADROOM_EVERY_MS
-            free, inodes = files.headroom(self.limits.folder)
-            held = self.rooms.outbox.held_bytes()
-            tight = free < self.limits.reserve_bytes or 0 <= inodes < self.limits.reserve_inodes
-            self._allowed_bytes = held if tight else self.limits.quota_bytes
-        self.queueing.enforce(now.floor_ms, allowed_bytes=self._allowed_bytes)
+        allowed_bytes = self.room.allowed(now, held_bytes=self.rooms.outbox.held_bytes())
+        self.queueing.enforce(now.floor_ms, allowed_bytes=allowed_bytes)
         self.binding.retention.age(now.floor_ms, can_seal=lambda stream: self._plan(stream, now) is not None)
         for stream in list(self.binding.streams.values()):
             if stream.record.ended:
@@ -396,4 +397,4 @@ def _nobody_to_wipe() -> None:
 
 
 def _has_news(stream: Stream) -> bool:
-    return stream.open_rows > 0 or bool(stream.record.gaps)
+    return stream.open_rows > 0 or stream.record.has_news

@@ -22,14 +22,9 @@ class Numbers(Protocol):
     Where numbers are stored, inside a transaction.
     """
 
-    def set_number(self, key: str, value: int) -> None:
+    def set_number(self, key: str, value: int | None) -> None:
         """
-        Set a number.
-        """
-
-    def drop_number(self, key: str) -> None:
-        """
-        Forget a number.
+        Set a number; None forgets it.
         """
 
 
@@ -79,7 +74,7 @@ class Marks:
             self._whole = self._taken
         wanted, counts = self._whole
         for name in self._stored.keys() - wanted.keys():
-            numbers.drop_number(_PREFIX + name)
+            numbers.set_number(_PREFIX + name, None)
         for name, value in wanted.items():
             if self._stored.get(name) != value:
                 numbers.set_number(_PREFIX + name, value)

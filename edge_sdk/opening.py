@@ -8,6 +8,7 @@ state folder first and lets go of it last.
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ from edge_sdk.vault import Lane, Vault, read_lane, write_lane
 from edge_sdk.wipe import STORES, Intent, begin, compose_draft, finish, pending_intent, reserve
 from edge_sdk.writer import Writer
 
+_BOOT_ID: Final = re.compile(rb"[0-9a-f]{32}")
 SUITES: Final = {"hpke-9-ke": claims.ALG_HPKE_X_WING, "hpke-4-ke": claims.ALG_HPKE_X25519}
 
 
@@ -95,7 +97,8 @@ class Site:
             raise StorageError("the intent of the wipe is not on disk", hint="the medium does not keep what is written")
         try:
             receipt = _erase(self.config.folder, self.lane, intent, self.key_store, self.firmware)
-            retire(self.config.folder)
+            with contextlib.suppress(StorageError):  # erased it is, and the receipt is delivered from where it lies
+                retire(self.config.folder)
             return receipt
         finally:
             self.lock.close()
@@ -138,7 +141,7 @@ def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Sit
         opened.callback(outbox.close)
         page = KeyPage(folder)
         opened.callback(page.close)
-        rooms = Rooms(vault, outbox, page, draw, content_alg_of(config))
+        rooms = Rooms(vault, outbox, page, draw, content_alg_of(config), boot_id())
         binding = Binding(
             policies, rooms, consent=consent, recording=recording, routing=lane.routing, limits=config.limits
         )
@@ -202,6 +205,14 @@ def chance() -> float:
     Return a number from [0, 1) that nobody can foresee.
     """
     return secrets.randbits(53) / (1 << 53)
+
+
+def boot_id() -> bytes:
+    """
+    Return what names the time since the board was powered on; random where the kernel does not tell.
+    """
+    told = files.read_system(Path("/proc/sys/kernel/random/boot_id")).strip().replace(b"-", b"")
+    return bytes.fromhex(told.decode("ascii")) if _BOOT_ID.fullmatch(told) else draw(16)
 
 
 def suite_of(config: Config) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -158,6 +158,15 @@ class Outbox:
         self.pending_bytes = self._number("SELECT SUM(LENGTH(body)) FROM pending")
         self.aside_bytes = self._number(_ASIDE_BYTES)
 
+    def hand_over(self, stream: int, to: int) -> None:
+        """
+        Have the sealed batches of *stream* belong to the stream *to*; its open batch and what is set aside stay.
+        """
+        self._db.execute("UPDATE sealed SET stream=? WHERE stream=?", (to, stream))
+        queue = self.queues.pop(stream, {})
+        if queue:
+            self.queues[to] = {number: replace(held, stream=to) for number, held in queue.items()}
+
     def put_pending(self, stream: int, batch: int, rows: int, body: bytes) -> None:
         """
         Store the rows of one flush.
@@ -278,6 +287,12 @@ class Outbox:
         rows = self._rows("SELECT id, message_id, body FROM control ORDER BY id LIMIT 1")
         return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
 
+    def controls(self) -> int:
+        """
+        Return how many messages to the authority are queued.
+        """
+        return self._number("SELECT COUNT(*) FROM control")
+
     def drop_control(self, row: int) -> None:
         """
         Forget a message to the authority: it was receipted.
@@ -302,23 +317,19 @@ class Outbox:
         """
         return self._number("SELECT SUM(rows) FROM pending WHERE stream=?", stream)
 
-    def set_number(self, key: str, value: int) -> None:
+    def set_number(self, key: str, value: int | None) -> None:
         """
-        Set a counter of the site.
+        Set a counter of the site; None forgets it.
         """
-        self._db.execute("INSERT OR REPLACE INTO site VALUES(?, ?)", (key, value))
+        put, drop = ("INSERT OR REPLACE INTO site VALUES(?, ?)", (key, value)), ("DELETE FROM site WHERE key=?", (key,))
+        self._db.execute(*(drop if value is None else put))
 
-    def drop_number(self, key: str) -> None:
+    def checkpoint(self, *, cut: bool = True) -> None:
         """
-        Forget a counter of the site.
+        Move the write-ahead log into the file and *cut* it: at stop, withdrawal and wipe, too dear for each batch.
+        Uncut, the next write goes into it from its beginning.
         """
-        self._db.execute("DELETE FROM site WHERE key=?", (key,))
-
-    def checkpoint(self) -> None:
-        """
-        Move the write-ahead log into the file and cut it: at stop, withdrawal and wipe, too dear for each batch.
-        """
-        self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._rows(f"PRAGMA wal_checkpoint({'TRUNCATE' if cut else 'RESTART'})")
 
     def held_bytes(self) -> int:
         """

@@ -8,6 +8,7 @@ the next: it waits by itself, later and later.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -127,7 +128,31 @@ class Queueing:
             oldest_ms = floor_ms - stream.record.keep_ms
             for held in list(takewhile(lambda held: held.kept_ms < oldest_ms, queue.values())):  # noqa: B023 - used at once
                 self._lose(stream, held, Reason.TOO_OLD, keep=False)
-        limit = min(self._quota, allowed_bytes)
+        self._shrink(min(self._quota, allowed_bytes))
+
+    def make_room(self, wanted_bytes: int) -> bool:
+        """
+        Drop what counts least, for *wanted_bytes* in a file that can grow no more; return whether anything went.
+
+        After a power cut: each batch is there, or gone with its gap told.
+
+        Raises:
+            StorageError: the disk does not even take that.
+        """
+        outbox = self._rooms.outbox
+        with contextlib.suppress(StorageError):  # so that deleting needs no room; on a full disk it may not go through
+            outbox.checkpoint(cut=False)
+        before = outbox.held_bytes()
+        self._shrink(max(0, before - wanted_bytes))
+        return outbox.held_bytes() < before
+
+    def cut_log(self) -> None:
+        """
+        Give the file system back what the write-ahead log of the queue takes.
+        """
+        self._rooms.outbox.checkpoint()
+
+    def _shrink(self, limit: int) -> None:
         if self._rooms.outbox.held_bytes() > limit:
             self._drop_aside(limit)
         while self._rooms.outbox.held_bytes() > limit:
@@ -140,8 +165,10 @@ class Queueing:
         """
         Forget an ended stream that has nothing left to send or tell.
         """
-        waits = stream.open_rows or stream.has_open_windows or stream.record.gaps
-        if stream.record.ended and not waits and stream.row not in self._rooms.outbox.queues:
+        waits = stream.open_rows or stream.has_open_windows or stream.record.has_news
+        # What its boot is off may still have to be told: it is not known yet.
+        is_over = stream.record.ended and stream.record.line is None
+        if is_over and not waits and stream.row not in self._rooms.outbox.queues:
             with self._rooms.outbox.transaction():
                 self._rooms.outbox.drop_stream(stream.row)
             self._streams.pop(stream.row, None)

@@ -2,8 +2,10 @@
 Where readings enter: one lock, compiled minimisers, bounded memory.
 
 :meth:`Recording.record` runs in the caller's thread, checks the reading, appends rows to memory and returns; it
-touches no file and no network. The writer collects with :meth:`harvest`. When the writer falls behind, readings
-beyond the room are dropped and counted, and the loss is told as a gap. What a reading said is never in a message.
+touches no file and no network. A reading without a time of its own gets one from the monotonic clock, placed where
+the writer last saw the wall (:meth:`Recording.turn`), so that a clock set in between moves no row. The writer collects
+with :meth:`harvest`. When the writer falls behind, readings beyond the room are dropped and counted, and the loss is
+told as a gap. What a reading said is never in a message.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from edge_sdk.core.batch import Reason
+from edge_sdk import clock
+from edge_sdk.clock import Now
+from edge_sdk.core.batch import ClockQuality, Reason
 from edge_sdk.core.compile import Minimiser, Outlet, Tally, compile_kind, forget_sources
 from edge_sdk.core.consent import CollectGrant
 from edge_sdk.core.policy import Policy
-from edge_sdk.core.reading import AHEAD_MS, EARLIEST_MS
+from edge_sdk.core.reading import AHEAD_MS, EARLIEST_MS, Mono
 from edge_sdk.errors import BadInput
 from edge_sdk.marks import Marks
 
@@ -51,22 +55,28 @@ class Recording:
         self._allowed: frozenset[tuple[str, str]] = frozenset()
         self._is_shut = False
         self._is_unseen_lost = False
+        self._now = Now(0, 0, 0)
 
-    def record(self, kind: str, fields: Mapping[str, Any], at_ms: int) -> int:
+    def record(self, kind: str, fields: Mapping[str, Any], at: int | Mono | None = None) -> int:
         """
         Minimise one reading for every purpose that may collect it.
+
+        Args:
+            at: when it was measured: Unix milliseconds, or on the monotonic clock; None for now.
 
         Returns:
             How many purposes took it; 0 when it was dropped, which is counted by reason.
 
         Raises:
-            TypeError: *fields* is no mapping, or *at_ms* no int: a programmer's mistake, whatever the reading says.
+            TypeError: *fields* is no mapping, or *at* no int: a programmer's mistake, whatever the reading says.
         """
         if type(fields) is not dict and not isinstance(fields, Mapping):
             raise TypeError(f"fields is a mapping of names to values, not {type(fields).__name__}")
-        if type(at_ms) is not int:
-            raise TypeError(f"at_ms is Unix milliseconds as an int, not {type(at_ms).__name__}")
+        at_own = at.ms if type(at) is Mono else at
+        if type(at_own) is not int and at is not None:
+            raise TypeError(f"at_ms is Unix milliseconds as an int, not {type(at_own).__name__}")
         with self.lock:
+            at_ms = at if type(at) is int and self._now.astray_ms is None else self._placed(at)
             minimise = self._minimisers.get(kind)
             if minimise is None:
                 self.counts["no_grant" if kind in self._declared else "unknown_kind"] += 1
@@ -81,7 +91,7 @@ class Recording:
                 self._wake()
             return taken
 
-    def record_strictly(self, kind: str, fields: Mapping[str, Any], at_ms: int) -> int:
+    def record_strictly(self, kind: str, fields: Mapping[str, Any], at: int | Mono | None = None) -> int:
         """
         Do as :meth:`record`, but raise when anything of the reading is dropped.
 
@@ -90,7 +100,7 @@ class Recording:
         """
         with self.lock:  # held throughout, so that nobody else's drops are told here
             before = self._dropped()
-            taken = self.record(kind, fields, at_ms)
+            taken = self.record(kind, fields, at)
             dropped = self._dropped() - before
         if dropped or not taken:
             told = ", ".join(f"{name} {count}" for name, count in sorted(dropped.items())) or "no purpose took it"
@@ -128,6 +138,12 @@ class Recording:
             for view_field in outlet.view.fields
         }
         self._allowed = frozenset(seen | {(kind, policy.kinds[kind].source) for kind in by_kind})
+
+    def turn(self, now: Now) -> None:
+        """
+        Place readings by *now* from here on; callers hold the lock.
+        """
+        self._now = now
 
     def shut(self) -> None:
         """
@@ -211,6 +227,25 @@ class Recording:
         for tally in self._tallies.values():
             dropped.update({name: getattr(tally, name) for name in Tally.__slots__})
         return dropped
+
+    def _placed(self, at: int | Mono | None) -> int:
+        """
+        Return when a reading was measured, by the wall as the writer last saw it; -1 where nobody can say.
+
+        A time of the system clock is placed by its distance from what that clock shows now, wherever it stands: it
+        may be in 1970. One that this clock cannot have shown since power-on comes from another clock, and is taken
+        as it is where the wall is known; where it is not, nothing tells whether that clock was set.
+        """
+        now = self._now
+        if at is None:
+            return now.origin_ms + clock.mono_ms()
+        if isinstance(at, Mono):
+            return now.origin_ms + at.ms
+        assert now.astray_ms is not None
+        placed = at + now.astray_ms
+        if now.origin_ms <= placed <= self._latest_ms:
+            return placed
+        return at if now.quality is ClockQuality.WALL else -1
 
     def _lose(self, kind: str, name: str, reason: Reason) -> int:
         self.counts[name] += 1

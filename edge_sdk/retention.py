@@ -21,7 +21,7 @@ from edge_sdk.recording import Recording
 from edge_sdk.sealing import Rooms
 from edge_sdk.streams import Stream
 
-MAX_STREAMS: Final = 512  # stored at once; each start, grant and pseudonym period may add one a purpose
+MAX_STREAMS: Final = 2048  # stored at once; each start, grant and pseudonym period may add one a purpose
 _CROWDED_PAGE: Final = MAX_ENTRIES * 2 // 3  # open batches: from here on those that cannot be sealed make room
 
 
@@ -165,7 +165,7 @@ def account(stream: Stream, rooms: Rooms) -> EndedStream:
 
 def _waits(stream: Stream) -> bool:
     is_over = stream.record.ended or stream.purpose is None
-    return bool(stream.open_rows or stream.has_open_windows or (is_over and stream.record.gaps))
+    return bool(stream.open_rows or stream.has_open_windows or (is_over and stream.record.has_news))
 
 
 def _importance(stream: Stream) -> int:

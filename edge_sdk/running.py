@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from edge_sdk.carrying import let_go
 from edge_sdk.clock import Now, mono_ms
 from edge_sdk.config import Config
 from edge_sdk.core.documents import WipeOrder
@@ -102,7 +103,7 @@ class Running:
         if self._is_ending:  # stop() came before there was anything to stop
             self._stopped.set()
         try:
-            delivering = asyncio.create_task(self.deliver_receipts())
+            delivering = asyncio.create_task(self.deliver_receipts(self._stopped))
             try:
                 await drive(
                     self.site.uplink, self._transport, on_writer=self._writer.call_async, stopped=self._stopped
@@ -115,7 +116,7 @@ class Running:
                 raise
         finally:
             self._stopped = None
-            await self._transport.close()
+            await let_go(self._transport)
 
     def drain(self, timeout_s: float, *, cut: bool = False) -> int:
         """
@@ -175,9 +176,9 @@ class Running:
             self._wiped = True
             return self.site.finish_wipe()
 
-    async def deliver_receipts(self) -> None:
+    async def deliver_receipts(self, stopped: asyncio.Event) -> None:
         """
-        Deliver the receipts of wiped generations of this folder.
+        Deliver the receipts of wiped generations of this folder, until all are delivered or *stopped*.
         """
         config = self.site.config
         await deliver(
@@ -186,7 +187,7 @@ class Running:
                 address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
             ),
             chance=chance,
-            stopped=self._stopped or asyncio.Event(),
+            stopped=stopped,
         )
 
     def _obey(self, order: WipeOrder | None) -> None:
@@ -203,7 +204,13 @@ class Running:
             tell(Event.STORAGE_ERROR)
             return
         tell(Event.WIPED)
-        asyncio.run(self.deliver_receipts())
+        asyncio.run(self._deliver_at_last())
+
+    async def _deliver_at_last(self) -> None:
+        """
+        Deliver the receipt of this erase, for as long as the process lives: stopping the line was part of it.
+        """
+        await self.deliver_receipts(asyncio.Event())
 
     def _stop_sending(self) -> None:
         self._is_ending = True
@@ -215,4 +222,9 @@ class Running:
             self._thread.join()
 
     def _send_in_thread(self) -> None:
-        asyncio.run(self.send_until_stopped())
+        try:
+            asyncio.run(self.send_until_stopped())
+        except BaseException:  # a mistake of ours: it shows on stderr, in the log and in the status
+            self.site.uplink.last_error = "sending ended on an internal error; open the gateway again"
+            tell(Event.SENDING_ENDED)
+            raise

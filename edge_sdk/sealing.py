@@ -36,6 +36,7 @@ class Rooms:
     page: KeyPage
     draw: Draw
     content_alg: int
+    boot_id: bytes  # of the board, the same until it is powered on again
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,6 @@ class SealTimes:
     """
 
     floor_ms: int
-    quality: ClockQuality
     max_rows: int
 
 
@@ -85,9 +85,12 @@ class Sealing:
             last=record.next_seq + len(part) - 1,
             digest=record.digest,
             stream_key=public_key_of(self._seed()),
-            clock=self.about.quality,
+            clock=ClockQuality.WALL if record.boot is None else ClockQuality.FLOOR,
             gaps=tuple(gap for _, gap in record.gaps),
             tables=tables,
+            boot=record.boot,
+            offset_ms=None if record.offset is None else record.offset[1],
+            follows=record.follows,
         )
         return encode_batch(batch, self.purpose.views)
 
@@ -110,7 +113,7 @@ class Sealing:
         return self.rooms.outbox.put_sealed(
             stream=self.row,
             span=span,
-            told=record.gap_number if record.gaps else 0,
+            told=record.newest,
             kept_ms=self.about.floor_ms,
             batch_id=batch_id,
             body=wrap(self.entry.key, draw(NONCE_BYTES), sealed, batch_id),

@@ -24,6 +24,7 @@ from edge_sdk.core.consent import CollectGrant
 from edge_sdk.core.documents import RecipientKey
 from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, BatchKey, source_tag_key, unwrap, wrap
 from edge_sdk.core.policy import Purpose, purpose_digest
+from edge_sdk.core.reading import AHEAD_MS
 from edge_sdk.core.table import Row, decode_tables, encode_tables
 from edge_sdk.errors import BadInput
 from edge_sdk.outbox import Held, PendingRow
@@ -34,6 +35,7 @@ from edge_sdk.vault import PurposeEntry
 _TAG_BYTES = 16
 JOURNAL_ROWS: Final = 20_000  # of one stored blob: its decoder reads at most 65,536
 _BODY_LIMIT = 8 << 20
+UNKNOWN: Final = -(1 << 62)  # the timing of rows of a boot that is over: no boot now has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,13 @@ class Stream:
                 self.rows.setdefault(at, []).extend(outlet.rows)
                 outlet.rows.clear()
 
+    def is_ahead_of(self, wall_ms: int) -> bool:
+        """
+        Tell whether windows were closed, or are open, for a time that no reading may have at *wall_ms*.
+        """
+        windows = [outlet.windows for outlet in self.outlets if outlet.windows is not None]
+        return any(one.latest_ms() > wall_ms + AHEAD_MS + one.every_ms for one in windows)
+
     def cut(self) -> None:
         """
         Close the open windows as partial rows of the open batch. Callers hold the record lock.
@@ -110,6 +119,23 @@ class Stream:
             if outlet.windows is not None:
                 outlet.windows.cut()
         self.take()
+
+    @property
+    def timing(self) -> int | None:
+        """
+        Return what the rows are timed by: None for the wall, or the floor at the board's power-on.
+        """
+        if self.record.boot is None:
+            return None
+        return UNKNOWN if self.record.line is None else self.record.line[1]
+
+    def synchronise(self, truth_ms: int) -> None:
+        """
+        Have it told how far the boot that the rows are timed by was off; *truth_ms*: the true time at power-on.
+        """
+        if self.record.line is not None:
+            self.changed = True
+            self.record.synchronise(truth_ms)
 
     def tell(self, gap: Gap) -> None:
         """
@@ -332,14 +358,21 @@ class Stream:
         return cbor.encode(["page", rooms.vault.ring.generation.id, self.row, self.record.batch])
 
 
-def new_stream(rooms: Rooms, entry: PurposeEntry, purpose: Purpose, period: int) -> Stream:
+def new_stream(
+    rooms: Rooms, entry: PurposeEntry, purpose: Purpose, *, period: int, timing: int | None = None
+) -> Stream:
     """
     Store and return a new stream; inside a transaction.
+
+    Args:
+        timing: the floor at the board's power-on, where rows are timed by the floor.
     """
     record = Record(
         rooms.draw(ID_BYTES), purpose.name, entry.grant_id, period, purpose_digest(purpose),
         keep_ms=purpose.keep_at_most_ms,
     )  # fmt: skip
+    if timing is not None:
+        record.boot, record.line = rooms.draw(ID_BYTES), (rooms.boot_id, timing)
     row = rooms.outbox.add_stream(entry.ref, seal_record(entry, record, rooms.draw))
     return Stream(row, entry, record, purpose)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from edge_sdk.clock import Now
 from edge_sdk.consent_record import Use
@@ -17,12 +18,15 @@ from edge_sdk.consent_state import ConsentState
 from edge_sdk.core import claims
 from edge_sdk.core.documents import WipeOrder
 from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES
-from edge_sdk.core.messages import Control, seal_control
+from edge_sdk.core.messages import Control, Withdrawal, seal_control
 from edge_sdk.core.receipt import Firmware, Method, PurposeUse, StoreErased, WipeReceipt
 from edge_sdk.ledger import Ledger
 from edge_sdk.outbox import Outbox
 from edge_sdk.release import __version__
 from edge_sdk.vault import Draw, Vault
+
+MAX_MESSAGES: Final = 64  # sealed and queued; what waits beyond them is merged meanwhile
+KEPT_FREE: Final = 32  # of these places, for withdrawals and receipts
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,12 @@ class Telling:
 
         After a power cut: queued, or still waiting, or both; the authority takes the same thing told twice as once.
         """
-        waiting = self._consent.held.to_tell
+        if not self._consent.held.to_tell:
+            return
+        room = MAX_MESSAGES - self._outbox.controls()
+        important = [told for told in self._consent.held.to_tell if isinstance(told, Withdrawal | WipeReceipt)]
+        others = [told for told in self._consent.held.to_tell if told not in important]
+        waiting = [*important[: max(0, room)], *others[: max(0, room - len(important) - KEPT_FREE)]]
         if not waiting:
             return
         generation = self._vault.ring.generation
@@ -74,7 +83,7 @@ class Telling:
                     iv=self._draw(NONCE_BYTES),
                 )
                 self._outbox.put_control(message_id, sealed)
-        self._consent.told(len(waiting))
+        self._consent.told(waiting)
 
     def receipt_for(
         self, order: WipeOrder, keys: int, uses: Mapping[str, Use], now: Now, *, firmware: Firmware

@@ -32,6 +32,7 @@ from edge_sdk.transport import Lane, Request, Response
 IDLE_MS = 1_000  # looks for something to send once a second, at most
 PATIENCE = 3  # batches answered badly in a row before the collector as a whole is given time
 _WHOLE_COLLECTOR: Final = (401, 408, 425, 429)  # these say nothing about one batch
+_NO_ANSWER: Final = "the collector could not be reached"
 _CONTENT: Final = {"Content-Type": "application/cose"}
 
 class Errand(Enum):
@@ -121,6 +122,7 @@ class Uplink:
         self._root_asked = -1
         self.last_acked_ms: int | None = None
         self.last_error = ""
+        self._no_answer = _NO_ANSWER
 
     def hurry_once(self) -> None:
         """
@@ -147,10 +149,11 @@ class Uplink:
         """
         return trip.parcel is None or self._desk.may_go_on(trip.parcel, now)
 
-    def settle(self, trip: Trip, response: Response | None, now: Now) -> None:
+    def settle(self, trip: Trip, response: Response | None, now: Now, *, why: str = "") -> None:
         """
-        Do what the answer, or its absence, means.
+        Do what the answer, or its absence, means; *why* there is none, where that is known.
         """
+        self._no_answer = why or _NO_ANSWER
         try:
             self._settle(trip, response, now)
         except StorageError as error:  # what was answered comes again with the next try
@@ -202,7 +205,7 @@ class Uplink:
             self._settle_document(trip, response, now)
 
     def _settle_unreached(self, trip: Trip, response: Response | None, now: Now) -> None:
-        why = f"the collector answered {response.status}" if response else "the collector could not be reached"
+        why = f"the collector answered {response.status}" if response else self._no_answer
         self._fail(now, response, why)
         tell(Event.UNREACHED, status=response.status if response else 0)
         if response is not None and response.status == 401:
@@ -240,7 +243,7 @@ class Uplink:
         self._asks_time = False
         try:
             if response is None or response.status != 200:
-                raise UplinkError("the collector did not say what time it is")
+                raise UplinkError("the collector did not say what time it is" if response else self._no_answer)
             at_s = accept_time(response.body, root=self._desk.consent.root, nonce=trip.nonce)
         except EdgeError as error:
             tell(Event.DOCUMENT_REFUSED, status=response.status if response else 0)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -41,11 +41,12 @@ from edge_sdk.vault import Draw, Lane, write_lane
 INTENT_BYTES: Final = 1 << 16  # room for 2,000 stream ids
 _MAGIC: Final = b"EWI1"
 _HEAD_BYTES: Final = len(_MAGIC) + 4 + 16
+_DRAFT_BYTES: Final = INTENT_BYTES - 256  # less head, signing key, wrapping and what CBOR puts around them
 _AAD: Final = b"edge-sdk/wipe/1"
 
 STORES: Final = (
     ("keys", ("vault.bin", "page.bin")),
-    ("queue", ("outbox.db", "outbox.db-wal", "outbox.db-shm", "outbox.db-journal")),
+    ("queue", ("outbox.db", "outbox.db-wal", "outbox.db-shm", "outbox.db-journal", "spare.bin")),
     ("statement", ("state.bin",)),
     ("ledger", ("ledger.bin", "ledger.old")),
     ("requests", ("request", "answer")),
@@ -80,7 +81,7 @@ def begin(folder: Path, lane: Lane, intent: Intent, *, draw: Draw) -> None:
 
     After a power cut: the intent is there, and the next start erases; or it is not, and nothing has changed.
     """
-    content = cbor.encode({0: 1, 1: encode_wipe_receipt(intent.draft), 2: intent.signing.reveal()})
+    content = cbor.encode({0: 1, 1: encode_wipe_receipt(fitting(intent.draft)), 2: intent.signing.reveal()})
     sealed = wrap(lane.key, draw(NONCE_BYTES), content, _AAD)
     head = _MAGIC + len(sealed).to_bytes(4)
     check = hashlib.sha256(head + sealed).digest()[:16]
@@ -89,6 +90,34 @@ def begin(folder: Path, lane: Lane, intent: Intent, *, draw: Draw) -> None:
         page.write_slot(0, head + check + sealed)
     finally:
         page.close()
+
+
+def fitting(draft: WipeReceipt) -> WipeReceipt:
+    """
+    Return *draft* as far as the intent has room: of what there is most of, the oldest ids are left out, half at a time.
+
+    An erase waits for no list: the authority finds the streams by their keys, the ids only save it work.
+    """
+    if len(encode_wipe_receipt(draft)) <= _DRAFT_BYTES:
+        return draft
+    uses = list(draft.uses)
+    names = tuple(replace(use, recipients=(), streams=()) for use in uses)
+    room = _DRAFT_BYTES - len(encode_wipe_receipt(replace(draft, uses=names)))
+    while sum(map(_listed_bytes, uses)) > room:
+        at = max(range(len(uses)), key=lambda place: len(uses[place].streams) + len(uses[place].recipients))
+        streams, kids = uses[at].streams, uses[at].recipients
+        if len(streams) >= len(kids):
+            uses[at] = replace(uses[at], streams=streams[(len(streams) + 1) // 2 :])
+        else:
+            uses[at] = replace(uses[at], recipients=kids[(len(kids) + 1) // 2 :])
+    return replace(draft, uses=tuple(uses))
+
+
+def _listed_bytes(use: PurposeUse) -> int:
+    """
+    Return what the ids of *use* take, with the longest heads they and their lists can have.
+    """
+    return 4 + (claims.ID_BYTES + 1) * len(use.streams) + (claims.KID_BYTES + 1) * len(use.recipients)
 
 
 def pending_intent(folder: Path, lane: Lane) -> Intent | None:

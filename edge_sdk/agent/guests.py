@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from edge_sdk.agent.accounts import Account
-from edge_sdk.clock import Clock, suspended_ms
+from edge_sdk.clock import suspended_ms
+from edge_sdk.core.reading import Mono
 from edge_sdk.core.shim_ids import Schema
 from edge_sdk.core.shim_wire import Batch, Beat, Source, Text, Wiped
 from edge_sdk.recording import Recording
@@ -31,11 +32,10 @@ class SiteGuest:
     """
 
     def __init__(
-        self, recording: Recording, clock: Clock, schema: Schema, account: Account, *, answered: Answered, left: Left
+        self, recording: Recording, schema: Schema, account: Account, *, answered: Answered, left: Left
     ) -> None:
         self._recording = recording
         self._lock = recording.lock
-        self._clock = clock
         self._account = account
         self._readings = Readings(schema, self._deliver, recording.marks.counts)
         self.wiped = answered
@@ -48,7 +48,7 @@ class SiteGuest:
         Raises:
             Malformed: the shim's own count fell.
         """
-        t0_ms = self._clock.of_mono(said.t0_ms + suspended_ms())
+        t0_ms = said.t0_ms + suspended_ms()
         with self._lock:
             self._account.arrived(said.first, len(said.points), said.drops)
             lost = self._readings.take(said.points, t0=said.t0_ms, t0_ms=t0_ms, now_ms=now_ms)
@@ -104,7 +104,7 @@ class SiteGuest:
         self._left()
 
     def _deliver(self, kind: str, fields: dict[str, Any], at_ms: int, points: int) -> None:
-        self._recording.record(kind, fields, at_ms)
+        self._recording.record(kind, fields, Mono(at_ms))
         self._account.settle(points)
 
 

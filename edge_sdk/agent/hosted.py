@@ -227,7 +227,7 @@ class Hosted:
             self._leave(peer)
 
         return SiteGuest(
-            recording, running.site.clock, schema, account, answered=lambda said: self._hear(peer, said), left=left
+            recording, schema, account, answered=lambda said: self._hear(peer, said), left=left
         )
 
     def _welcome(self, result: Result) -> bytes:

@@ -9,7 +9,7 @@ import json
 import logging
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge_sdk.cli import collector_accounts, collector_keys, collector_receipts
@@ -40,6 +40,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     init.add_argument("--policy", action="append", required=True, metavar="FILE|NAME")
     init.add_argument("--region", required=True, help="where the recipients are, as policies name it, such as EU")
     init.add_argument("--mechanism", choices=[str(word) for word in Mechanism], default=str(Mechanism.NONE))
+    init.add_argument(
+        "--recipient", action="append", default=[], type=_place, metavar="NAME=REGION:MECHANISM",
+        help="a recipient that is elsewhere, or there by another mechanism; may be repeated",
+    )  # fmt: skip
     init.add_argument("--grant", action="append", default=[], metavar="PURPOSE", help="consent is on file elsewhere")
     init.add_argument("--suite", choices=list(SUITES), default="hpke-9-ke", help="of the recipient keys")
     init.add_argument("--test", action="store_true", help="mark the root as one for trying out")
@@ -78,14 +82,25 @@ def found(
     granted: Sequence[str],
     test: bool,
     suite: str,
+    elsewhere: Mapping[str, tuple[str, Mechanism]] | None = None,
 ) -> Founded:
     """
     Make a collector for *policies*.
     """
     founding = Founding(
-        policies=policies, region=region, mechanism=mechanism, granted=granted, test=test, alg=SUITES[suite]
-    )
+        policies=policies, region=region, mechanism=mechanism, granted=granted, test=test, alg=SUITES[suite],
+        elsewhere=elsewhere or {},
+    )  # fmt: skip
     return init_collector(folder, founding, now_s=wall_s(), draw=secrets.token_bytes)
+
+
+def _place(text: str) -> tuple[str, tuple[str, Mechanism]]:
+    operator, _, place = text.partition("=")
+    region, _, mechanism = place.partition(":")
+    known = [str(word) for word in Mechanism]
+    if not operator or not region or mechanism not in known:
+        raise argparse.ArgumentTypeError(f"write NAME=REGION:MECHANISM with a mechanism of {', '.join(known)}")
+    return operator, (region, Mechanism(mechanism))
 
 
 def _port(text: str) -> int:
@@ -103,6 +118,7 @@ def _init(arguments: argparse.Namespace) -> int:
         granted=arguments.grant,
         test=arguments.test,
         suite=arguments.suite,
+        elsewhere=dict(arguments.recipient),
     )
     print(f"root to pin on devices: {founded.root_path}")
     for key in founded.recipients:

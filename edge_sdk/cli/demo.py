@@ -3,78 +3,41 @@
 
 A collector on SQLite and a gateway run as processes of their own and talk HTTP over loopback, through a relay that
 keeps every byte. At the end the rows are opened, compared by value with what was minimised, and every raw identifier
-is searched for on disk, in the databases, in the logs and on the wire. Exit 1 when any of that does not hold.
+is searched for on disk, in the databases, in the logs and on the wire. Then consent is withdrawn, on the device and by
+the operator, and the account is cancelled (``demo_acts``). Exit 1 when any of what is shown does not hold.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_sdk import files
-from edge_sdk.cli import demo_canary, demo_plant, demo_report, demo_rows
+from edge_sdk.cli import demo_acts, demo_canary, demo_endings, demo_endings_report, demo_plant, demo_report, demo_rows
 from edge_sdk.cli.collector import found
+from edge_sdk.cli.demo_folders import Folders, fresh, write_readings
 from edge_sdk.cli.demo_relay import Relay
-from edge_sdk.cli.demo_stage import Child, FolderWatch
+from edge_sdk.cli.demo_stage import Child, FolderWatch, port_of
 from edge_sdk.cli.progress import progress
 from edge_sdk.clock import mono_ms, wall_s
 from edge_sdk.collector.folder import OpenerReport, enrol_code, open_rows, opener_report
 from edge_sdk.core.claims import Mechanism
 from edge_sdk.core.policy import Basis, Policy
 from edge_sdk.core.table import Row
-from edge_sdk.errors import ConfigError, UplinkError
+from edge_sdk.errors import UplinkError
 from edge_sdk.policy_file import find_policy
 from edge_sdk.sources.replay import Recorded
 
 EXIT_FAILED = 1
-_MARK = "made-by-edge-sdk-demo"
 _DRAIN_S = 40
 _SUITE = "hpke-9-ke"
 _POST = b"POST /v1/batches HTTP/1.1\r\n"
 _DONE = re.compile(r"replay: (\d+) of (\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Folders:
-    """
-    Where the demo puts what it makes.
-    """
-
-    top: Path
-
-    @property
-    def readings(self) -> Path:
-        """
-        Return the file the firmware writes: raw, and no part of what is searched.
-        """
-        return self.top / "readings.jsonl"
-
-    @property
-    def site(self) -> Path:
-        """
-        Return the folder of the site: configuration, policy and state.
-        """
-        return self.top / "site"
-
-    @property
-    def collector(self) -> Path:
-        """
-        Return the folder of the collector.
-        """
-        return self.top / "collector"
-
-    @property
-    def opener(self) -> Path:
-        """
-        Return where the opener keeps the rows it opened.
-        """
-        return self.collector / "opener"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +80,14 @@ def run(arguments: argparse.Namespace) -> int:
     folders = fresh(Path(arguments.folder))
     span = demo_plant.SHORT if arguments.short else demo_plant.WHOLE
     readings = demo_plant.household(measured, span, now_ms=wall_s() * 1000)
+    parts = demo_acts.split(readings)
     demo_report.show_origin(readings, policy)
-    write_readings(folders.readings, readings)
-    played = play(folders, arguments.policy, policy, readings)
-    _keep(folders, played)
-    faults = judge(folders, policy, readings, played)
+    write_readings(folders.readings, parts.main)
+    with Relay() as relay:
+        played = play(folders, arguments.policy, policy, parts.main, relay)
+        _keep(folders, played)
+        faults = judge(folders, policy, parts.main, played)
+        faults += _end(folders, policy, parts, relay)
     took_s = (mono_ms() - began_ms) / 1000
     if faults:
         print("\n".join(["edge-sdk demo: FAILED", *(f"  {fault}" for fault in faults)]), file=sys.stderr)
@@ -130,7 +96,21 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def play(folders: Folders, policy_name: str, policy: Policy, readings: Sequence[Recorded]) -> Played:
+def _end(folders: Folders, policy: Policy, parts: demo_acts.Parts, relay: Relay) -> list[str]:
+    """
+    Play the acts of ending, print each when it is over, and return what does not hold.
+    """
+    faults, logs = [], dict[str, str]()
+    for act in demo_acts.play(folders, policy, parts, relay, logs):
+        demo_endings_report.show(act, folders)
+        faults += demo_endings.judge(act)
+    _keep_logs(folders, logs)
+    return faults
+
+
+def play(
+    folders: Folders, policy_name: str, policy: Policy, readings: Sequence[Recorded], relay: Relay
+) -> Played:
     """
     Found a collector, enrol a site at it and replay *readings* through it, each in its own process.
     """
@@ -142,18 +122,17 @@ def play(folders: Folders, policy_name: str, policy: Policy, readings: Sequence[
     )  # fmt: skip
     site, root = str(folders.site), str(folders.collector / "root.cose")
     with Child(["collector", "serve", str(folders.collector), "--port", "0"]) as collector:
-        port = re.search(r":(\d+)\s*$", collector.first_line())
-        if port is None:
-            raise UplinkError("the collector did not start", hint=f"edge-sdk collector serve {folders.collector}")
-        with Relay(int(port[1])) as relay:
-            code = enrol_code(folders.collector, now_s=wall_s())
-            address = ["--address", f"http://127.0.0.1:{relay.port}", "--root", root, "--code", code]
-            enrolled = _finish(Child(["init", site, "--policy", policy_name, "--name", "demo", *address]))
-            with progress("gateway", files.size(folders.readings)) as tell:
-                gateway = Child(_replay(folders), lambda line: _pass_on(line, tell))
-                with gateway, FolderWatch(folders.site / "state") as watch:
-                    minimised = demo_rows.minimise(policy, readings)
-                    gateway_exit = gateway.wait()
+        relay.target = port_of(collector)
+        code = enrol_code(folders.collector, now_s=wall_s())
+        address = ["--address", f"http://127.0.0.1:{relay.port}", "--root", root, "--code", code]
+        enrolled = _finish(Child(["init", site, "--policy", policy_name, "--name", "demo", *address]))
+        _hasten(folders.config)
+        with progress("gateway", files.size(folders.readings)) as tell:
+            gateway = Child(_replay(folders), lambda line: _pass_on(line, tell))
+            with gateway, FolderWatch(folders.state) as watch:
+                minimised = demo_rows.minimise(policy, readings)
+                gateway_exit = gateway.wait()
+    relay.target = None
     logs = {"collector": collector.log, "init": enrolled, "gateway": gateway.log}
     return Played(gateway_exit, logs, relay.sent, relay.received, watch.peak_bytes, watch.fullest, minimised)
 
@@ -168,7 +147,7 @@ def judge(folders: Folders, policy: Policy, readings: Sequence[Recorded], played
     compared = demo_rows.compare(demo_rows.views_of(policy), played.minimised, demo_rows.as_minimised(opened))
     demo_report.show_fields(readings, policy)
     demo_report.show_rows(policy, readings, compared, opened)
-    at_the_end = files.tree(folders.site / "state")
+    at_the_end = files.tree(folders.state)
     amounts = {
         "readings as JSON": files.size(folders.readings),
         "sent on the wire, HTTP heads included": sum(map(len, played.sent)),
@@ -215,30 +194,6 @@ def _faults_of_line(compared: Sequence[demo_rows.Compared], played: Played, repo
     return [*faults, *(f"the opener has {len(found)} {what}" for what, found in told.items() if found)]
 
 
-def fresh(top: Path) -> Folders:
-    """
-    Return an empty folder of the demo's own; nothing that it did not make is removed.
-    """
-    if files.exists(top):
-        if not files.exists(top / _MARK):
-            raise ConfigError("the folder is there and not the demo's", hint="name another one with --folder")
-        files.remove_tree(top)
-    files.make_folder(top)
-    files.write(top / _MARK, b"Made anew by each 'edge-sdk demo'.\n", 0o644)
-    return Folders(top)
-
-
-def write_readings(path: Path, readings: Sequence[Recorded]) -> None:
-    """
-    Write what the firmware produced, as a file to replay.
-    """
-    lines = [
-        json.dumps({"kind": reading.kind, "at_ms": reading.at_ms, "fields": reading.fields}) + "\n"
-        for reading in readings
-    ]
-    files.write(path, "".join(lines).encode("utf-8"))
-
-
 def _keep(folders: Folders, played: Played) -> None:
     """
     Leave the capture and the logs for whoever wants to look for themselves.
@@ -248,13 +203,24 @@ def _keep(folders: Folders, played: Played) -> None:
     for at, (sent, received) in enumerate(zip(played.sent, played.received, strict=True)):
         files.write(folders.top / "wire" / f"{at}-sent", sent)
         files.write(folders.top / "wire" / f"{at}-received", received)
-    for name, log in played.logs.items():
-        files.write(folders.top / "logs" / f"{name}.log", log.encode("utf-8"))
+    _keep_logs(folders, played.logs)
+
+
+def _keep_logs(folders: Folders, logs: Mapping[str, str]) -> None:
+    for name, log in logs.items():
+        files.write(folders.top / "logs" / f"{name.replace(' ', '-').replace('/', '_')}.log", log.encode("utf-8"))
+
+
+def _hasten(config: Path) -> None:
+    """
+    Shorten the wait after a start: no other device starts here.
+    """
+    text = files.read(config, 1 << 16).decode("utf-8")
+    files.write(config, text.replace('jitter = "30s"', 'jitter = "100ms"').encode("utf-8"), 0o644)
 
 
 def _replay(folders: Folders) -> list[str]:
-    config = str(folders.site / "site.toml")
-    return ["replay", str(folders.readings), "--config", config, "--cut", "--timeout", str(_DRAIN_S)]
+    return ["replay", str(folders.readings), "--config", str(folders.config), "--cut", "--timeout", str(_DRAIN_S)]
 
 
 def _finish(child: Child) -> str:

@@ -1,19 +1,32 @@
 """
 A relay on loopback that keeps every byte it carries, in either direction: the wire, as someone on it sees it.
 
-It forwards at once what it reads and knows nothing of HTTP. Each connection is kept by itself; nothing is written to
-disk here.
+It forwards at once what it reads, notes when, and knows nothing of HTTP. Each connection is kept by itself; nothing
+is written to disk here. Without a target every connection is ended at once: the network is away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from edge_sdk.clock import mono_ms
+
 _CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """
+    What was read at once, and when by the monotonic clock.
+    """
+
+    at_ms: int
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +35,8 @@ class Carried:
     The bytes of one connection.
     """
 
-    sent: bytearray = field(default_factory=bytearray)
-    received: bytearray = field(default_factory=bytearray)
+    sent: list[Piece] = field(default_factory=list)
+    received: list[Piece] = field(default_factory=list)
 
 
 class Relay:
@@ -31,13 +44,13 @@ class Relay:
     Carries connections to a port of loopback, from a thread of its own, for as long as a block lasts.
 
     Args:
-        target: the port that is meant.
+        target: the port that is meant, None while the network is away.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int | None = None) -> None:
         self.port = 0
+        self.target = target
         self.connections: list[Carried] = []
-        self._target = target
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
@@ -58,14 +71,30 @@ class Relay:
         """
         Return what went to the collector, by connection.
         """
-        return [bytes(carried.sent) for carried in self.connections]
+        return [_joined(carried.sent) for carried in self.connections]
 
     @property
     def received(self) -> list[bytes]:
         """
         Return what came back, by connection.
         """
-        return [bytes(carried.received) for carried in self.connections]
+        return [_joined(carried.received) for carried in self.connections]
+
+    def asked(self, head: bytes) -> list[int]:
+        """
+        Return when each request that begins with *head* was seen (monotonic ms), in that order.
+        """
+        return sorted(piece.at_ms for carried in self.connections for piece in carried.sent if head in piece.content)
+
+    def answered(self, head: bytes) -> list[int]:
+        """
+        Return when the answer to each of them began (monotonic ms), in that order; one without an answer is left out.
+        """
+        began = []
+        for carried in self.connections:
+            for asked in (piece for piece in carried.sent if head in piece.content):
+                began += [piece.at_ms for piece in carried.received if piece.at_ms >= asked.at_ms][:1]
+        return sorted(began)
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._serve())
@@ -82,23 +111,30 @@ class Relay:
         await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.target is None:
+            writer.close()
+            return
         carried = Carried()
         self.connections.append(carried)
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+            there, back = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             writer.close()
             return
         await asyncio.gather(_pump(reader, back, carried.sent), _pump(there, writer, carried.received))
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: bytearray) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: list[Piece]) -> None:
     try:
         while chunk := await reader.read(_CHUNK):
-            kept += chunk
+            kept.append(Piece(mono_ms(), chunk))
             writer.write(chunk)
             await writer.drain()
     except OSError:
         pass  # one side is gone; the other is told by closing
     finally:
         writer.close()
+
+
+def _joined(pieces: Iterable[Piece]) -> bytes:
+    return b"".join(piece.content for piece in pieces)

@@ -6,6 +6,7 @@ Tables and lines only; nothing is decided here.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -24,10 +25,25 @@ from edge_sdk.sources.replay import Recorded
 _NOTHING = "-"
 
 
+def heading(number: int, text: str) -> None:
+    """
+    Begin a part of the demo.
+    """
+    if not sys.stdout.isatty():
+        print(f"{number}. {text}", flush=True)
+        return
+    from rich.console import Console
+    from rich.rule import Rule
+    from rich.text import Text
+
+    Console().print(Rule(Text(f"{number}. {text}", style="bold"), align="left"))
+
+
 def show_origin(readings: Sequence[Recorded], policy: Policy) -> None:
     """
     Say what is measured, what is added, and under which policy it goes.
     """
+    heading(1, "what comes in")
     days = (readings[-1].at_ms - readings[0].at_ms) / DAY_MS
     print(f"{len(readings)} readings of {plant.INVERTERS} micro-inverters and their gateway over {days:.1f} days,")
     print(f"under the policy {policy.name} {policy.version}, every purpose granted")
@@ -35,13 +51,15 @@ def show_origin(readings: Sequence[Recorded], policy: Policy) -> None:
     print(f"            {plant.MINUTES_FILE} (every minute), from {plant.PACKAGE}:")
     print(f"            what real plants gave, shared out over {plant.INVERTERS} devices")
     print("  added:    serials, addresses, Wi-Fi name, 0.92 to 1.08 times as much for each panel, some alarms;")
-    print("            the times are moved by whole days, to end within the last day\n")
+    print("            the times are moved by whole days, to end within the last day;")
+    print("            the last 100 minutes are kept for parts 4 to 6\n")
 
 
 def show_fields(readings: Iterable[Recorded], policy: Policy) -> None:
     """
     Print every field that the firmware had, and what each purpose may have of it.
     """
+    heading(2, "what leaves")
     example: dict[str, dict[str, Any]] = {}
     for reading in sorted(readings, key=lambda reading: float(reading.fields.get("ac_power", 0))):  # sun last
         example.setdefault(reading.kind, {}).update(reading.fields)
@@ -91,6 +109,7 @@ def show_bytes(amounts: Mapping[str, int], readings: int) -> None:
     """
     Print byte counts, and each by reading.
     """
+    heading(3, "what others could see")
     lines = [[what, f"{amount:,}", f"{amount / readings:.1f}"] for what, amount in amounts.items()]
     print_table("bytes", ["", "bytes", "per reading"], lines)
     print()

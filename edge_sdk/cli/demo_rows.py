@@ -53,9 +53,9 @@ def views_of(policy: Policy) -> dict[Place, View]:
     return {(name, view.kind.name): view for name, purpose in policy.purposes.items() for view in purpose.views}
 
 
-def minimise(policy: Policy, readings: Iterable[Recorded]) -> dict[Place, list[Row]]:
+def minimise(policy: Policy, *parts: Iterable[Recorded]) -> dict[Place, list[Row]]:
     """
-    Return what every purpose should get of *readings* once all are granted.
+    Return what every purpose should get of *parts* once all are granted; windows are cut after each of them.
     """
     outlets: dict[Place, Outlet] = {}
     for place, view in views_of(policy).items():
@@ -70,11 +70,12 @@ def minimise(policy: Policy, readings: Iterable[Recorded]) -> dict[Place, list[R
         )
         for kind in policy.kinds.values()
     }
-    for reading in readings:
-        minimisers[reading.kind](reading.fields, reading.at_ms)
-    for outlet in outlets.values():
-        if outlet.windows is not None:
-            outlet.windows.cut()
+    for readings in parts:
+        for reading in readings:
+            minimisers[reading.kind](reading.fields, reading.at_ms)
+        for outlet in outlets.values():
+            if outlet.windows is not None:
+                outlet.windows.cut()
     return {place: outlet.rows for place, outlet in outlets.items()}
 
 

@@ -7,6 +7,7 @@ watched while the gateway works: how large it gets, and a copy of every file of 
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ _PATIENCE_S = 60.0
 _LOOK_S = 0.03
 _GROWN = 1.1  # a copy is made again when the folder has grown by a tenth
 _FILE_LIMIT = 1 << 28
+_PORT = re.compile(r":(\d+)\s*$")
 
 
 def ignore(_: str) -> None:
@@ -116,6 +118,19 @@ class Child:
         with self._heard:
             self._ended = True
             self._heard.notify_all()
+
+
+def port_of(collector: Child) -> int:
+    """
+    Return the port a collector says it listens on.
+
+    Raises:
+        UplinkError: when it did not start.
+    """
+    port = _PORT.search(collector.first_line())
+    if port is None:
+        raise UplinkError("the collector did not start", hint=" ".join(["edge-sdk", *collector.words]))
+    return int(port[1])
 
 
 class FolderWatch:

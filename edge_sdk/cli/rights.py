@@ -132,10 +132,12 @@ def _lines(told: Description, width: int) -> Iterator[str]:
         yield ""
         yield from _wrapped(f"{number}. {purpose.title}", width)
         yield from _purpose(purpose, width)
-    if told.never:
-        yield ""
-        yield "What leaves for no purpose"
-        for line in told.never:
+    lists = {"What leaves for no purpose": told.never, "What is promised for all of it": told.promises}
+    for heading, lines in lists.items():
+        if lines:
+            yield ""
+            yield heading
+        for line in lines:
             yield from _wrapped(line, width, "  - ")
 
 
@@ -148,6 +150,8 @@ def _purpose(purpose: PurposeWords, width: int) -> Iterator[str]:
         yield from _view(view, width)
     yield from _wrapped(f"Who gets it: {' '.join(purpose.recipient)}", width, "   ")
     yield from _wrapped(f"How long it waits here: {purpose.waits}", width, "   ")
+    if purpose.kept:
+        yield from _wrapped(f"How long it is kept there: {purpose.kept}", width, "   ")
     yield from _wrapped(f"How to stop it: {purpose.stop}", width, "   ")
     yield f"       {purpose.command}"  # in one line, to be copied
     yield from _wrapped(" ".join(purpose.after), width, "   ")

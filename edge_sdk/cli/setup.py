@@ -16,6 +16,7 @@ from edge_sdk.cli.collector import found
 from edge_sdk.clock import wall_s
 from edge_sdk.config import Config
 from edge_sdk.core.claims import Mechanism
+from edge_sdk.core.policy import Policy
 from edge_sdk.enrol import enrol, is_enrolled, read_root
 from edge_sdk.errors import ConfigError, EdgeError, UplinkError
 from edge_sdk.http_transport import HttpTransport
@@ -23,6 +24,7 @@ from edge_sdk.opening import SUITES
 from edge_sdk.policy_file import find_policy, policy_text
 
 DEFAULT_PROFILE = "apsystems_ema"
+_LOCAL = "EU"
 _START_S = 30
 
 SITE = """\
@@ -91,9 +93,10 @@ def _run_local(arguments: argparse.Namespace, folder: Path) -> int:
     policy = arguments.policy or arguments.profile or DEFAULT_PROFILE
     _refuse_a_second(folder / "site.toml")
     port = _free_port()
+    wanted = find_policy(policy)
     founded = found(
-        folder / "collector", [find_policy(policy)], region="EU", mechanism=Mechanism.NONE,
-        granted=arguments.grant, test=True, suite=arguments.suite,
+        folder / "collector", [wanted], region=_LOCAL, mechanism=Mechanism.NONE,
+        granted=arguments.grant, test=True, suite=arguments.suite, elsewhere=_places(wanted),
     )  # fmt: skip
     _write_site(folder, arguments, policy=policy, address=f"http://127.0.0.1:{port}", jitter="1s")
     files.write(folder / "root.cose", files.read(founded.root_path, 1 << 16), 0o644)
@@ -107,6 +110,25 @@ def _run_local(arguments: argparse.Namespace, folder: Path) -> int:
     print(f"readings   edge-sdk replay READINGS.jsonl --config {folder / 'site.toml'}")
     print(f"rows       edge-sdk collector rows {folder / 'collector'}")
     return 0
+
+
+def _places(policy: Policy) -> dict[str, tuple[str, Mechanism]]:
+    """
+    Return, for trying out, a region and mechanism for each recipient by which its purposes can reach it.
+    """
+    regions: dict[str, set[str]] = {}
+    reach = None if policy.terms is None else policy.terms.reach
+    for purpose in policy.purposes.values():
+        regions.setdefault(purpose.recipient, set(purpose.regions)).intersection_update(purpose.regions)
+    places = {}
+    for operator, shared in regions.items():
+        if not shared:
+            raise ConfigError(f"the purposes of {operator} share no region", hint="use 'edge-sdk collector init'")
+        at_home = shared.intersection((_LOCAL,) if reach is None else reach.home)
+        region = min(at_home or shared)
+        abroad = reach is not None and region not in reach.home
+        places[operator] = (region, reach.transfer[-1] if reach is not None and abroad else Mechanism.NONE)
+    return places
 
 
 def _write_site(

@@ -9,9 +9,9 @@ here: serving (``folder``), keeping keys outside the machine (move the files).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -38,9 +38,9 @@ class Founding:
     """
     What an operator decides when a collector is made.
 
-    ``region`` and ``mechanism`` are certified for every recipient key; ``granted`` are the purposes that rest
-    on consent and are granted at enrolment because consent was obtained before; ``alg`` is the HPKE algorithm
-    of all keys.
+    ``region`` and ``mechanism`` are certified for the key of every recipient that is not in ``elsewhere``; ``granted``
+    are the purposes that rest on consent and are granted at enrolment because consent was obtained before; ``alg`` is
+    the HPKE algorithm of all keys.
     """
 
     policies: Sequence[Policy]
@@ -49,6 +49,13 @@ class Founding:
     granted: Collection[str]
     test: bool
     alg: int
+    elsewhere: Mapping[str, tuple[str, Mechanism]] = field(default_factory=dict)
+
+    def place_of(self, operator: str) -> tuple[str, Mechanism]:
+        """
+        Return region and mechanism to certify for a recipient's key.
+        """
+        return self.elsewhere.get(operator, (self.region, self.mechanism))
 
     @property
     def purposes(self) -> list[Purpose]:
@@ -117,12 +124,15 @@ def _check(founding: Founding) -> None:
     by_name = {purpose.name: purpose for purpose in founding.purposes}
     if not by_name or len(by_name) != len(founding.purposes):
         raise ConfigError("the policies have no purpose, or two of one name", hint="give each purpose one name")
-    elsewhere = sorted(name for name, purpose in by_name.items() if founding.region not in purpose.regions)
-    if elsewhere:
+    misplaced = sorted(name for name, p in by_name.items() if founding.place_of(p.recipient)[0] not in p.regions)
+    if misplaced:
         raise ConfigError(
-            f"region {founding.region} is not one of {', '.join(elsewhere)}",
-            hint="choose a region that every purpose lists, or change the purposes' regions in the policy",
+            f"the recipient's region is not one of {', '.join(misplaced)}",
+            hint="choose regions that the purposes list: with --region, and --recipient for those elsewhere",
         )
+    unknown = sorted(founding.elsewhere.keys() - {purpose.recipient for purpose in founding.purposes})
+    if unknown:
+        raise ConfigError(f"no purpose has the recipient {unknown[0]}", hint="see 'edge-sdk policy check'")
     asked = {name for name, purpose in by_name.items() if purpose.basis is Basis.CONSENT}
     if not asked.issuperset(founding.granted):
         raise ConfigError(
@@ -135,13 +145,14 @@ def _certify_recipients(places: Places, founding: Founding, *, now_s: int, draw:
     seeds: dict[bytes, tuple[int, RecipientSeed]] = {}
     keys = []
     for operator in sorted({purpose.recipient for purpose in founding.purposes}):
+        region, mechanism = founding.place_of(operator)
         seed = RecipientSeed(draw(SECRET_BYTES))
         key = RecipientKey(
             alg=founding.alg,
             key=hpke_key_pair(seed, founding.alg)[1],
             operator=operator,
-            region=founding.region,
-            mechanism=str(founding.mechanism),
+            region=region,
+            mechanism=str(mechanism),
             nbf_s=now_s,
             exp_s=now_s + RECIPIENT_KEY_VALID_S,
         )

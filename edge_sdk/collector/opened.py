@@ -3,8 +3,8 @@ An opener's file: rows and gaps by stream, and what could not be opened.
 
 It holds the data of this recipient's purposes in clear and no device name beyond what a policy keeps. Rules:
 a row is known by (stream, seq) and its content, so a repeat is stored once and two contents of one place are
-both kept and reported as a fork; what cannot be opened is set aside whole, with a reason, and tried again;
-what was asked to be forgotten is deleted and not taken again.
+both kept and reported as a fork, and so are two streams that go on from one; what cannot be opened is set
+aside whole, with a reason, and tried again; what was asked to be forgotten is deleted and not taken again.
 Not here: keys, signatures, views (``opener``), text formats (``rows``).
 """
 
@@ -22,7 +22,7 @@ from edge_sdk.collector.rows import OpenedRow, json_text, json_value, scaled_tex
 from edge_sdk.core.batch import Batch, Gap, Reason
 from edge_sdk.core.policy import Purpose, purpose_digest
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 _PAGE: Final = 500
 
 _SCHEMA: Final = """
@@ -44,6 +44,9 @@ CREATE TABLE gaps (
 CREATE TABLE offsets (
     stream BLOB NOT NULL, boot BLOB NOT NULL, offset_ms INTEGER NOT NULL,
     PRIMARY KEY (stream, boot)) WITHOUT ROWID;
+CREATE TABLE followers (
+    stream BLOB PRIMARY KEY, before BLOB NOT NULL, rows INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX followers_of_stream ON followers (before);
 CREATE TABLE aside (
     number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, kid BLOB NOT NULL, reason TEXT NOT NULL,
     body BLOB NOT NULL);
@@ -68,8 +71,17 @@ _FORGET: Final = (
     "DELETE FROM batches WHERE stream = ?",
     "DELETE FROM gaps WHERE stream = ?",
     "DELETE FROM offsets WHERE stream = ?",
+    "DELETE FROM followers WHERE stream = ?",
     "DELETE FROM streams WHERE id = ?",
 )
+# Where one history became two: a place with two contents; a stream that two others go on from; rows of a stream from
+# the place on from which another went on.
+_FORKS: Final = """
+SELECT stream, seq FROM rows GROUP BY stream, seq HAVING count(*) > 1
+UNION SELECT before, min(rows) FROM followers GROUP BY before HAVING count(*) > 1
+UNION SELECT before, min(rows) FROM followers
+    WHERE EXISTS (SELECT 1 FROM rows AS late WHERE late.stream = before AND late.seq >= followers.rows) GROUP BY before
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +248,11 @@ class OpenerStore:
                     "INSERT OR IGNORE INTO offsets (stream, boot, offset_ms) VALUES (?, ?, ?)",
                     (batch.stream_id, batch.boot, batch.offset_ms),
                 )
+            if batch.follows is not None:
+                connection.execute(
+                    "INSERT OR IGNORE INTO followers (stream, before, rows) VALUES (?, ?, ?)",
+                    (batch.stream_id, *batch.follows),
+                )
             connection.execute("DELETE FROM aside WHERE id = ?", (batch_id,))
 
     def drop_aside(self, batch_id: bytes) -> None:
@@ -320,12 +337,10 @@ class OpenerStore:
 
     def forks(self) -> list[Place]:
         """
-        Return every place for which two contents came in.
+        Return every place from which on there are two histories: two contents of it, or two streams that go on from it.
         """
         with self._database.read() as connection:
-            found = connection.execute(
-                "SELECT stream, seq FROM rows GROUP BY stream, seq HAVING count(*) > 1"
-            ).fetchall()
+            found = connection.execute(_FORKS).fetchall()
         return [Place(*columns) for columns in found]
 
     def repeats(self) -> int:

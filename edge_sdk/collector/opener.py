@@ -157,7 +157,10 @@ class Opener:
 
     def forks(self) -> list[Place]:
         """
-        Return every (stream, seq) for which two contents came; both are kept.
+        Return every (stream, seq) from which on two histories came; both are kept.
+
+        Two contents of one place, two streams that go on from it, or rows beyond it: a state folder runs twice, or
+        an older image of it was put back.
         """
         return self._store.forks()
 
@@ -222,7 +225,8 @@ class Opener:
 def _check_numbers(batch: Batch) -> None:
     # The format allows 64 bits without sign; no device counts that far, and SQLite cannot.
     gaps = [number for gap in batch.gaps for number in (gap.first, gap.last or 0, gap.count or 0)]
-    if max(batch.first, batch.last, abs(batch.offset_ms or 0), *gaps) >= _INTEGER_LIMIT:
+    before = 0 if batch.follows is None else batch.follows[1]
+    if max(batch.first, batch.last, abs(batch.offset_ms or 0), before, *gaps) >= _INTEGER_LIMIT:
         raise Malformed("batch: number beyond 53 bits")
 
 

@@ -4,9 +4,10 @@ What intake and openers are told: statements, tags with their downlinks, stream 
 Rules: a version of a statement is issued once; every change is durable in the registry before anything of it
 is published; when one statement changes, the downlinks of *all* devices are sealed afresh in every prepared
 epoch, because replacing one row would show the intake whose it is and join its tags. A cancelled device is
-told of its wipe for any number of epochs, until its receipt is here; then its tags stay ``ACKNOWLEDGE_S`` more,
-for a device whose acknowledgement was lost. After a rotation of the root everything is signed anew. Not here:
-what changes (``authority``, ``listening``), files (``registry``, ``store``, ``opened``).
+told of its wipe for any number of epochs, until its receipt is here; then tags and order stay ``ACKNOWLEDGE_S``
+more, for a device whose acknowledgement was lost and for a copy of its folder that is put back. After a
+rotation of the root everything is signed anew. Not here: what changes (``authority``, ``listening``), files
+(``registry``, ``store``, ``opened``).
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Publisher:
                 self._issue(device.generation, now_s)
         devices = self._registry.devices()
         self._certify([device for device in devices if device.erased_s is None], now_s)
-        orders = self._open_orders()
+        orders = self._standing_orders()
         told = [device for device in devices if device.erased_s is None or now_s < device.erased_s + ACKNOWLEDGE_S]
         tables = {epoch: [self._entry(device, epoch, orders) for device in told] for epoch in _epochs(now_s)}
         # By tag: as good as shuffled, since tags are pseudorandom.
@@ -131,7 +132,7 @@ class Publisher:
         waiting = None if row is None else self._outlets.intake.downlink(row)
         if waiting is not None:
             return waiting
-        orders = self._open_orders()
+        orders = self._standing_orders()
         entries = {epoch: self._entry(device, epoch, orders) for epoch in _epochs(now_s)}
         self._outlets.intake.add(entries)
         return entries[today].downlink
@@ -218,8 +219,12 @@ class Publisher:
         opener.certify(certified_keys(devices, grants, purposes, since_s=since_s, now_s=now_s))
         opener.put_progress(_CERTIFIED_S, now_s)
 
-    def _open_orders(self) -> dict[bytes, bytes]:
-        return {order.generation: order.bundle for order in self._casebook.orders() if order.is_open}
+    def _standing_orders(self) -> dict[bytes, bytes]:
+        # One for the whole account stands after it was carried out as well: a copy of the folder has still to do it.
+        orders = self._casebook.orders()
+        done = [order for order in orders if not order.scope and order.confirmed_s and not order.replaced_by]
+        still = [order for order in orders if order.is_open]
+        return {order.generation: order.bundle for order in [*done, *still]}
 
     def _entry(self, device: Device, epoch: int, orders: dict[bytes, bytes]) -> TagEntry:
         route = keys.route(keys.RoutingSecret(device.routing_secret), epoch)

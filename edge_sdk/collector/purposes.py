@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from edge_sdk.core import cbor
+from edge_sdk.core.claims import Mechanism
 from edge_sdk.core.policy import (
     Basis,
     Field,
@@ -27,6 +28,7 @@ from edge_sdk.core.policy import (
     canonical_purpose,
     purpose_digest,
 )
+from edge_sdk.core.terms import Reach
 from edge_sdk.core.units import Step
 from edge_sdk.errors import BadInput, StorageError
 
@@ -65,7 +67,7 @@ def by_digest(purposes: Iterable[Purpose]) -> Mapping[bytes, Purpose]:
 
 
 def _purpose(value: Any) -> Purpose:
-    _, name, basis, recipient, regions, keep_at_most_ms, views = value
+    _, name, basis, recipient, regions, keep_at_most_ms, views, *reach = value
     decoded = tuple(_view(view) for view in views)
     return Purpose(
         name=name,
@@ -78,7 +80,15 @@ def _purpose(value: Any) -> Purpose:
         clauses=(),
         views=decoded,
         period_ms=_period_ms(decoded),
+        reach=_reach(*reach),
     )
+
+
+def _reach(value: Any = None) -> Reach | None:
+    if value is None:
+        return None
+    home, transfer, retention_ms = value
+    return Reach(tuple(home), tuple(map(Mechanism, transfer)), retention_ms)
 
 
 def _period_ms(views: Iterable[View]) -> int | None:

@@ -70,6 +70,9 @@ class Gap:
 class Batch:
     """
     One decoded payload. ``tables`` holds rows by position of their view in the purpose.
+
+    ``boot`` labels the boot that rows timed from the floor come from, ``offset_ms`` is what those times turned out to
+    be short of. ``follows`` is the stream this one goes on from after a start, with the rows that one had.
     """
 
     stream_id: bytes
@@ -82,9 +85,11 @@ class Batch:
     tables: Mapping[int, Sequence[Row]] = field(default_factory=dict, repr=False)
     boot: bytes | None = None
     offset_ms: int | None = None
+    follows: tuple[bytes, int] | None = None
 
 
 _GAPS = list_of(array(uint(), optional(uint()), optional(uint()), uint(max(Reason))), MAX_GAPS)
+_BEFORE = array(octets(16), uint())
 
 
 def encode_batch(batch: Batch, views: Sequence[View]) -> bytes:
@@ -108,6 +113,8 @@ def encode_batch(batch: Batch, views: Sequence[View]) -> bytes:
         payload[10] = batch.boot
     if batch.offset_ms is not None:
         payload[11] = batch.offset_ms
+    if batch.follows is not None:
+        payload[12] = list(batch.follows)
     return cbor.encode(payload)
 
 
@@ -144,6 +151,7 @@ def decode_batch(payload: bytes, views_of: Callable[[bytes], Sequence[View] | No
         tables=tables,
         boot=fields.maybe(10, "boot", octets(16)),
         offset_ms=fields.maybe(11, "offset", integer(-MAX_OFFSET_MS, MAX_OFFSET_MS)),
+        follows=fields.maybe(12, "stream before", _BEFORE),
     )
     fields.end()
     return batch

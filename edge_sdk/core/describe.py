@@ -21,6 +21,7 @@ from edge_sdk.core.consent import Decision, Queue, Standing, decide, standing_of
 from edge_sdk.core.documents import Recipients, Statement
 from edge_sdk.core.documents.recipients import RecipientKey
 from edge_sdk.core.policy import Basis, Policy, Purpose, TextRule, View, purpose_digest
+from edge_sdk.core.promised import abroad_words, kept_words, promise_words
 from edge_sdk.core.spoken import (
     day_words,
     every_words,
@@ -114,6 +115,7 @@ class PurposeWords:
     why: str
     recipient: tuple[str, ...]
     waits: str
+    kept: str
     stop: str
     command: str
     after: tuple[str, ...]
@@ -122,7 +124,8 @@ class PurposeWords:
 @dataclass(frozen=True, slots=True)
 class Description:
     """
-    A whole policy. ``never`` has what the policy declares and no purpose has, kind by kind.
+    A whole policy. ``never`` has what the policy declares and no purpose has, kind by kind; ``promises`` what holds for
+    all purposes, nothing where the policy has no terms.
     """
 
     title: str
@@ -130,6 +133,7 @@ class Description:
     account: str
     purposes: tuple[PurposeWords, ...]
     never: tuple[str, ...]
+    promises: tuple[str, ...]
 
 
 def describe(policy: Policy, known: Known | None = None) -> Description:
@@ -146,6 +150,7 @@ def describe(policy: Policy, known: Known | None = None) -> Description:
         account=_account(known),
         purposes=tuple(_purpose(purpose, known) for purpose in policy.purposes.values()),
         never=_never(policy),
+        promises=() if policy.terms is None else promise_words(policy.terms),
     )
 
 
@@ -169,6 +174,7 @@ def _purpose(purpose: Purpose, known: Known | None) -> PurposeWords:
         recipient=_recipient(purpose, known),
         waits=f"What could not be sent yet waits on this device, encrypted, for at most "
         f"{length_words(purpose.keep_at_most_ms)}; then it is deleted.",
+        kept="" if purpose.reach is None else kept_words(purpose.recipient, purpose.reach),
         stop=stop,
         command=command,
         after=after,
@@ -213,16 +219,18 @@ def _identifier(view: View, kind: str) -> str:
 
 def _recipient(purpose: Purpose, known: Known | None) -> tuple[str, ...]:
     to = f"To {purpose.recipient}, in {place_words(purpose.regions)} and nowhere else."
+    abroad = () if purpose.reach is None else abroad_words(purpose.reach, purpose.regions)
     if known is None:
-        return (to,)
+        return (to, *abroad)
     certified = [
         key
         for key in (known.recipients.keys if known.recipients is not None else ())
         if key.operator == purpose.recipient and key.region in purpose.regions and key.nbf_s <= known.now_s < key.exp_s
     ]
     if not certified:
-        return (to, f"No key of {purpose.recipient} is certified for that at present, so nothing can be packed.")
-    return (to, *(f"Packed for the key {key_words(key)}." for key in certified))
+        none = f"No key of {purpose.recipient} is certified for that at present, so nothing can be packed."
+        return (to, *abroad, none)
+    return (to, *abroad, *(f"Packed for the key {key_words(key)}." for key in certified))
 
 
 def _stop(purpose: Purpose) -> tuple[str, str, tuple[str, ...]]:

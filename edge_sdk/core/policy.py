@@ -16,9 +16,11 @@ from enum import StrEnum
 from typing import Any
 
 from edge_sdk.core import cbor
+from edge_sdk.core.terms import Reach, Terms
 from edge_sdk.core.units import Step
 
 CANONICAL_VERSION = 1
+BOUND_VERSION = 2  # the same and, after it, where the rows may go
 
 
 class Basis(StrEnum):
@@ -197,7 +199,8 @@ class Purpose:
     """
     Why data may leave, on which basis, to whom.
 
-    ``views`` are sorted by kind; ``period_ms`` is the pseudonym period, None when no view uses one.
+    ``views`` are sorted by kind; ``period_ms`` is the pseudonym period, None when no view uses one. ``reach`` is None
+    in a policy without terms: then ``regions`` alone say where the recipient may be.
     """
 
     name: str
@@ -210,6 +213,7 @@ class Purpose:
     clauses: tuple[str, ...]
     views: tuple[View, ...]
     period_ms: int | None = None
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,17 +226,18 @@ class Policy:
     version: str
     kinds: Mapping[str, Kind]
     purposes: Mapping[str, Purpose]
+    terms: Terms | None = None
 
 
 def canonical_purpose(purpose: Purpose) -> list[Any]:
     """
     Return the value whose deterministic CBOR a grant's digest is taken over (SPEC 5.3).
 
-    It holds what changes what leaves or to whom: basis, recipient, regions, retention, and each view with the types
-    of the fields it uses. Names of clauses, importance and comments are not in it.
+    It holds what changes what leaves or to whom: basis, recipient, regions, retention, each view with the types of
+    the fields it uses, and the reach where the policy has terms. Clauses, importance and comments are not in it.
     """
-    return [
-        CANONICAL_VERSION,
+    canonical: list[Any] = [
+        CANONICAL_VERSION if purpose.reach is None else BOUND_VERSION,
         purpose.name,
         str(purpose.basis),
         purpose.recipient,
@@ -240,6 +245,10 @@ def canonical_purpose(purpose: Purpose) -> list[Any]:
         purpose.keep_at_most_ms,
         [_canonical_view(view) for view in purpose.views],
     ]
+    if purpose.reach is not None:
+        reach = purpose.reach
+        canonical.append([sorted(reach.home), sorted(map(str, reach.transfer)), reach.retention_ms])
+    return canonical
 
 
 def purpose_digest(purpose: Purpose) -> bytes:

@@ -16,6 +16,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from edge_sdk.core.policy import Field, Policy, Purpose, TextRule, View, ViewField, Window
+from edge_sdk.core.terms import Reach
 from edge_sdk.core.units import Step, format_duration
 
 
@@ -70,9 +71,33 @@ def _purpose(old: Purpose | None, new: Purpose | None) -> Iterator[_Found]:
     yield from _set("regions", frozenset(old.regions), frozenset(new.regions))
     if old.keep_at_most_ms != new.keep_at_most_ms:
         yield from _amount("keep_at_most", old.keep_at_most_ms, new.keep_at_most_ms, show=format_duration)
+    yield from _reach(old.reach, new.reach)
     before, after = ({view.kind.name: view for view in purpose.views} for purpose in (old, new))
     for name in sorted({*before, *after}):
         yield from _view(f"view {name}", before.get(name), after.get(name))
+
+
+def _reach(old: Reach | None, new: Reach | None) -> Iterator[_Found]:
+    if old == new:
+        return
+    if old is None or new is None:
+        said = "terms added" if old is None else "terms removed"
+        yield said, Direction.NARROWER if old is None else Direction.WIDER
+        return
+    yield from _set("terms: home", frozenset(old.home), frozenset(new.home))
+    if old.retention_ms != new.retention_ms:
+        yield from _amount("terms: retention", old.retention_ms, new.retention_ms, show=format_duration)
+    if old.transfer != new.transfer:
+        yield "terms: transfer", _needs_direction(frozenset(old.transfer), frozenset(new.transfer))
+
+
+def _needs_direction(old: frozenset[Any], new: frozenset[Any]) -> Direction:
+    """
+    Return which way it goes when a transfer needs *new* instead of *old*: needing nothing means that none takes place.
+    """
+    if not new or (old and new > old):
+        return Direction.NARROWER
+    return Direction.WIDER if not old or new < old else Direction.DIFFERENT
 
 
 def _view(where: str, old: View | None, new: View | None) -> Iterator[_Found]:

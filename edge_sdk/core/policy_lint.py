@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from edge_sdk.core.claims import Mechanism
+from edge_sdk.core.deidentify import identifying
 from edge_sdk.core.policy import (
     Basis,
     FieldClass,
@@ -25,11 +27,14 @@ from edge_sdk.core.policy import (
     ViewField,
     Window,
 )
-from edge_sdk.core.units import DAY_MS
+from edge_sdk.core.terms import Terms
+from edge_sdk.core.units import DAY_MS, HOUR_MS
 
 PSEUDONYM_LIMIT_MS: Final = 400 * DAY_MS
 COARSE_DECIMALS: Final = 2  # 10**-2 degrees are about a kilometre
 COARSE_PREFIX: Final = 24
+NOTICE_LIMIT_MS: Final = 72 * HOUR_MS
+ANSWER_LIMIT_MS: Final = 31 * DAY_MS
 READABLE_CHARACTERS: Final = 4  # of a serial; a model's prefix is rarely longer
 
 _OWN_CHOICE: Final = frozenset({Basis.CONSENT, Basis.LEGITIMATE_INTEREST})
@@ -41,6 +46,7 @@ _NAMES_SOMEONE: Final = frozenset(
         FieldClass.CONTACT,
     }
 )
+_ANYWHERE: Final = frozenset({"ALL", "ANY", "ANYWHERE", "EARTH", "GLOBAL", "INTL", "WORLD", "WORLDWIDE", "WW"})
 _SERIAL_LIKE: Final = frozenset({FieldClass.DEVICE_IDENTIFIER, FieldClass.NETWORK_IDENTIFIER})
 # Terms of the Data Privacy Vocabulary for what serves the operator rather than the contract.
 _BEYOND_A_CONTRACT: Final = frozenset(
@@ -99,6 +105,12 @@ class Code(StrEnum):
     SUM_OF_COUNTER = "L13"
     PSEUDONYM_BESIDE_RAW = "L14"
     NO_CLAUSE = "L15"
+    NAMED_ABROAD = "L16"
+    NO_PLACE = "L17"
+    WAITS_LONGER = "L18"
+    LATE_NOTICE = "L19"
+    LATE_ANSWER = "L20"
+    NO_TERMS = "L21"
 
 
 LEVELS: Final = {
@@ -106,6 +118,9 @@ LEVELS: Final = {
     Code.UNUSED_FIELD: Level.NOTE,
     Code.UNUSED_KIND: Level.NOTE,
     Code.NO_CLAUSE: Level.NOTE,
+    Code.NAMED_ABROAD: Level.ERROR,
+    Code.NO_PLACE: Level.ERROR,
+    Code.NO_TERMS: Level.NOTE,
 }
 
 
@@ -160,6 +175,7 @@ def lint(policy: Policy) -> list[Finding]:
     for purpose in policy.purposes.values():
         findings += _lint_purpose(policy, purpose)
     findings += _unused(policy)
+    findings += [Finding(code, "terms", what, instead) for code, what, instead in _terms(policy.terms)]
     return findings
 
 
@@ -215,6 +231,37 @@ def _no_clause(_: Policy, purpose: Purpose) -> Iterator[Verdict]:
     if not purpose.clauses:
         what = "names no rule of the privacy policy that it answers"
         yield Code.NO_CLAUSE, what, 'write clauses = ["..."], so that a reader can compare the two'
+
+
+def _named_abroad(_: Policy, purpose: Purpose) -> Iterator[Verdict]:
+    reach = purpose.reach
+    if reach is None or Mechanism.DEIDENTIFIED not in reach.transfer or not reach.abroad(purpose.regions):
+        return
+    for reason in identifying(purpose):
+        what = f"may go abroad only de-identified, and {reason}"
+        yield Code.NAMED_ABROAD, what, 'write every = "1d", bands or round, and leave names and places out'
+
+
+def _no_place(_: Policy, purpose: Purpose) -> Iterator[Verdict]:
+    named = {*purpose.regions, *(() if purpose.reach is None else purpose.reach.home)}
+    if named & _ANYWHERE:
+        yield Code.NO_PLACE, "may go to a region that is no place", 'write where the recipient is, such as "EU"'
+
+
+def _waits_longer(_: Policy, purpose: Purpose) -> Iterator[Verdict]:
+    if purpose.reach is not None and purpose.keep_at_most_ms > purpose.reach.retention_ms:
+        what = "waits on the device longer than its recipient may keep it"
+        yield Code.WAITS_LONGER, what, "write a keep_at_most below retention in [terms]"
+
+
+def _terms(terms: Terms | None) -> Iterator[Verdict]:
+    if terms is None:
+        yield Code.NO_TERMS, "are missing: home, transfers, retention and deadlines are nowhere", "write [terms]"
+        return
+    if terms.breach_notice_ms > NOTICE_LIMIT_MS:
+        yield Code.LATE_NOTICE, "tell an authority later than GDPR Art. 33 has it", 'write breach_notice = "72h"'
+    if terms.answer_within_ms > ANSWER_LIMIT_MS:
+        yield Code.LATE_ANSWER, "answer later than the month of GDPR Art. 12(3)", 'write answer_within = "30d"'
 
 
 def _credential(line: _Line) -> Iterator[Verdict]:
@@ -276,6 +323,9 @@ _PURPOSE_RULES: Final[tuple[Callable[[Policy, Purpose], Iterator[Verdict]], ...]
     _long_pseudonym,
     _pseudonym_beside_raw,
     _no_clause,
+    _named_abroad,
+    _no_place,
+    _waits_longer,
 )
 _LINE_RULES: Final[tuple[Callable[[_Line], Iterator[Verdict]], ...]] = (
     _credential,

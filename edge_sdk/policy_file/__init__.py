@@ -8,6 +8,7 @@ files only when asked by name, keeps nothing, and speaks to the core and to pyda
     problems   what is wrong, gathered line by line
     tables     the tables by themselves (pydantic)
     declare    kinds and fields
+    terms      what the policy promises about all purposes
     views      purposes, views and transforms
 """
 
@@ -27,10 +28,18 @@ from edge_sdk.errors import ConfigError, StorageError
 from edge_sdk.policy_file.declare import read_kinds
 from edge_sdk.policy_file.problems import Place, Problems, nearest, shown
 from edge_sdk.policy_file.tables import NAME, File, Heading, read_table
+from edge_sdk.policy_file.terms import check_purposes, read_terms
 from edge_sdk.policy_file.views import read_purposes
 
 MAX_CHARACTERS = 1 << 20
-PROFILES: Final = ("apsystems_ema",)  # edge_sdk/profiles/NAME.toml
+PROFILES: Final = (  # edge_sdk/profiles/NAME.toml
+    "apsystems_ema",
+    "aux_cloud",
+    "auxconn_beauty",
+    "nanolux_nccs",
+    "sofar_monitor",
+    "strictest",
+)
 
 
 def load_policy(text: str, *, where: str) -> Policy:
@@ -49,12 +58,17 @@ def load_policy(text: str, *, where: str) -> Policy:
     file = read_table(File, raw, place)
     heading = read_table(Heading, raw["policy"], place.at("policy")) if "policy" in raw else None
     kinds = read_kinds(raw["kinds"], place.at("kinds")) if "kinds" in raw else {}
-    purposes = read_purposes(raw["purposes"], kinds, place.at("purposes")) if "purposes" in raw else {}
+    terms = read_terms(raw["terms"], place.at("terms")) if "terms" in raw else None
+    purposes = {}
+    if "purposes" in raw:
+        reach = None if terms is None else terms.reach
+        purposes = read_purposes(raw["purposes"], kinds, place.at("purposes"), reach=reach)
+        check_purposes(purposes, terms, place.at("purposes"))
     place.problems.refuse()
     if file is None or heading is None:  # said by refuse() already; here for the type checker
         raise AssertionError("a policy without problems has its tables")
     sound = {name: declared.kind for name, declared in kinds.items() if declared.kind is not None}
-    return Policy(heading.name, heading.version, MappingProxyType(sound), MappingProxyType(purposes))
+    return Policy(heading.name, heading.version, MappingProxyType(sound), MappingProxyType(purposes), terms)
 
 
 def find_policy(name_or_path: str) -> Policy:

@@ -8,7 +8,7 @@ message tells the reader to write. pydantic's own texts never leave this module.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -16,7 +16,9 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, PlainValidator, StringConstraints, ValidationError
 from pydantic import Field as Key
 
+from edge_sdk.core.claims import Mechanism
 from edge_sdk.core.policy import Basis, FieldClass, FieldType, Window
+from edge_sdk.core.terms import TRANSFERS, ChildAccount
 from edge_sdk.core.units import parse_duration
 from edge_sdk.policy_file.problems import Place, Wrong, listed, nearest, one_of
 
@@ -48,6 +50,10 @@ _MEANT: Final = {
     "clauses": "rules",
     "basis": "legal_basis",
     "dpv": "purpose",
+    "transfer": "mechanism transfers",
+    "breach_notice": "breach breach_clock",
+    "answer_within": "deadline",
+    "child_below": "age child",
     "every": "interval period cadence",
     "window": "aggregate",
     "clip": "limit clamp",
@@ -89,8 +95,8 @@ def _duration(value: object) -> int:
         raise Wrong("is no duration (a whole number and ms, s, min, h or d)") from None
 
 
-def _member(members: type[StrEnum]) -> PlainValidator:
-    known = [member.value for member in members]
+def _member(members: type[StrEnum], among: Iterable[StrEnum] | None = None) -> PlainValidator:
+    known = [member.value for member in among or members]
 
     def check(value: object) -> StrEnum:
         if not isinstance(value, str):
@@ -105,6 +111,7 @@ def _member(members: type[StrEnum]) -> PlainValidator:
 Number = Annotated[int | Decimal, PlainValidator(_number)]
 Numbers = Annotated[tuple[int | Decimal, ...], PlainValidator(_numbers)]
 Duration = Annotated[int, PlainValidator(_duration)]
+Said = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\z")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Region = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9-]{1,15}\z")]
 
@@ -115,10 +122,11 @@ class _Table(BaseModel):
 
 class File(_Table):
     """
-    The whole file: its three top-level tables.
+    The whole file: its top-level tables.
     """
 
     policy: Any = Key(description='a table [policy] with name = "..." and version = "..."')
+    terms: Any = Key(default=None, description="a table [terms], or leave it out")
     kinds: Any = Key(description="at least one table [kinds.NAME]")
     purposes: Any = Key(description="at least one table [purposes.NAME]")
 
@@ -133,6 +141,43 @@ class Heading(_Table):
         min_length=1,
         max_length=32,
         description='version = "2022-12-15", text in quotes of at most 32 characters',
+    )
+
+
+class TermsTable(_Table):
+    """
+    ``[terms]``
+    """
+
+    controller: Said = Key(description='who answers for the data, such as controller = "Example Ltd."')
+    contact: Said = Key(description='where to write to, such as contact = "privacy@example.com"')
+    text_sha256: str = Key(
+        default="", pattern=r"^([0-9a-f]{64})?\z", description="the SHA-256 of the policy's text, 64 hex digits"
+    )
+    bases: list[Annotated[Basis, _member(Basis)]] = Key(
+        min_length=1, max_length=6, description='the bases that the policy names, such as bases = ["consent"]'
+    )
+    never: list[Annotated[FieldClass, _member(FieldClass)]] = Key(
+        max_length=7, description='the classes no purpose may have, such as never = ["contact", "credential"]'
+    )
+    home: list[Region] = Key(
+        min_length=1, max_length=32, description='where nothing is a transfer, such as home = ["EU"]'
+    )
+    transfer: list[Annotated[Mechanism, _member(Mechanism, TRANSFERS)]] = Key(
+        max_length=3, description='what a recipient elsewhere needs, such as transfer = ["scc"], or [] for nowhere'
+    )
+    retention: Duration = Key(description='how long a recipient keeps a row, such as retention = "365d"')
+    breach_notice: Duration = Key(
+        description='by when an authority is told of a breach, such as breach_notice = "72h"'
+    )
+    answer_within: Duration = Key(
+        description='by when a person gets an answer, such as answer_within = "30d"'
+    )
+    child_below: int = Key(
+        ge=0, le=25, description="the age below which a person is a child, such as child_below = 18"
+    )
+    child_account: Annotated[ChildAccount, _member(ChildAccount)] = Key(
+        description='"wipe": a child has no account; "parent": only with a parent\'s consent'
     )
 
 

@@ -8,7 +8,7 @@ is. What is lawful but unwise is not refused here; ``core.policy_lint`` speaks o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from edge_sdk.core.policy import (
     ViewField,
     Window,
 )
+from edge_sdk.core.terms import Reach
 from edge_sdk.core.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_duration
 from edge_sdk.policy_file.declare import MAX_FIELDS, MAX_KINDS, Declared, named_tables, read_scaled, read_step
 from edge_sdk.policy_file.problems import Place, listed, one_of
@@ -68,13 +69,20 @@ class _Slot:
         self.place.wrong(key, what, instead)
 
 
-def read_purposes(raw: object, kinds: Mapping[str, Declared], place: Place) -> dict[str, Purpose]:
+def read_purposes(
+    raw: object, kinds: Mapping[str, Declared], place: Place, *, reach: Reach | None
+) -> dict[str, Purpose]:
     """
     Return every purpose of the file that could be read, by name.
+
+    Args:
+        reach: where the policy's terms let rows go, None where it has none.
     """
     purposes = {}
     for name, entry, at in named_tables(raw, place, limit=MAX_PURPOSES, what="purpose"):
         purpose = _read_purpose(name, entry, kinds, at)
+        if purpose is not None and reach is not None:
+            purpose = replace(purpose, reach=reach)
         if purpose is not None:
             purposes[name] = purpose
     return purposes

@@ -21,7 +21,7 @@ from edge_sdk.core.shim_wire import Point, Source, Text
 COMPLETE_AFTER_MS: Final = 1_000
 MAX_SLOTS: Final = 1_024  # of one connection
 
-Deliver = Callable[[str, dict[str, Any], int, int], None]  # kind, fields, Unix ms, points it was made of
+Deliver = Callable[[str, dict[str, Any], int, int], None]  # kind, fields, monotonic ms, points it was made of
 
 
 class _Slot:
@@ -88,7 +88,7 @@ class Readings:
 
         Args:
             t0: the batch's time on the firmware's clock, in ms.
-            t0_ms: the same instant in Unix ms.
+            t0_ms: the same instant on the agent's, suspend included.
             now_ms: the agent's monotonic clock.
         """
         lost, names, labels = 0, self._names, self._labels

@@ -17,7 +17,7 @@ MAX_GATEWAY_LINES: Final = 118  # the public object: the whole line on one scree
 
 # --- who may import whom. A room is the first name below the package; `core`, `collector`, `cli` hold more.
 GROUND: Final = frozenset({"core", "errors"})
-FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore", "marks", "release"}
+FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore", "carrying", "marks", "release"}
 SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
     | {"sources", "profiles", "firmware"}
@@ -27,7 +27,12 @@ MIDDLE: Final = frozenset(
     {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe"}
 )
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
-UPPER: Final = frozenset({"retention", "queueing", "binding", "telling", "bookkeeping", "uplink", "courier", "lanes"})
+UPPER: Final = frozenset(
+    {
+        *("resuming", "retention", "queueing", "binding", "telling"),
+        *("bookkeeping", "uplink", "disk_room", "courier", "lanes"),
+    }
+)
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"obeying", "line", "writer", "opening"}
 PUBLIC: Final = BUILT | {"status", "enrol", "beside", "rights", "running", "gateway"}
@@ -41,17 +46,20 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "release": frozenset(),
     "marks": GROUND,
     "keystore": GROUND | {"files"},
+    "carrying": GROUND | {"events", "transport"},
     **dict.fromkeys(SIBLINGS, FLOOR),
     **dict.fromkeys(MIDDLE, FLOOR | SIBLINGS),
     "sealing": FLOOR | SIBLINGS | {"stream_record"},
     "streams": FLOOR | SIBLINGS | {"stream_record", "sealing"},
     "consent_state": FLOOR | SIBLINGS | {"consent_record"},
     "queueing": FLOOR | SIBLINGS | {"sealing", "streams"},
+    "resuming": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams"},
     "retention": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state"},
-    "binding": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams", "consent_state", "retention"},
+    "binding": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state", "resuming", "retention"},
     "telling": FLOOR | SIBLINGS | {"consent_record", "consent_state"},
     "bookkeeping": FLOOR | SIBLINGS | {"consent_state"},
     "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing", "telling"},
+    "disk_room": FLOOR | SIBLINGS | {"queueing"},
     "courier": FLOOR | {"uplink"},
     "lanes": FLOOR | SIBLINGS,
     "obeying": SHELL,
@@ -73,11 +81,13 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 
 # --- inside core, bottom up; modules of one level may know each other, but never in a circle.
 CORE_LEVELS: Final = (
-    {"units", "cbor", "shape", "labels", "claims", "shim_wire"},
+    {"units", "cbor", "shape", "labels", "claims", "terms", "shim_wire"},
     {"keys", "cose"},
     {"policy", "reading"},
-    {"policy_lint", "policy_diff", "transforms", "pseudonym", "windows", "table", "spoken", "shim_ids"},
-    {"documents", "consent", "receipt", "lifecycle", "retry"},
+    {"policy_lint", "deidentify", "policy_diff", "transforms", "pseudonym", "gathering", "table"}
+    | {"spoken", "promised", "shim_ids"},
+    {"windows"},
+    {"documents", "consent", "transfer", "receipt", "lifecycle", "retry"},
     {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},
     {"seal"},
@@ -116,7 +126,7 @@ TIME_ROOMS: Final = frozenset({"clock"})
 ENTROPY_ROOMS: Final = frozenset({"opening", "cli", "collector"})
 ASYNC_ROOMS: Final = frozenset(
     {
-        *("transport", "http_transport", "uplink", "courier", "lanes", "enrol"),
+        *("transport", "carrying", "http_transport", "uplink", "courier", "lanes", "enrol"),
         *("running", "gateway", "agent", "sources", "cli", "collector"),
     }
 )

@@ -1,17 +1,21 @@
 """
-One run of the demo's two processes, for every test that looks at what it left or plants something in a copy of it.
+One run of the demo's first half, for every test that looks at what it left or plants something in a copy of it; and
+one of its second half, played on such a copy.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from edge_sdk.cli import demo, demo_plant
+from edge_sdk.cli import demo, demo_acts, demo_plant
+from edge_sdk.cli.demo_endings import Act
+from edge_sdk.cli.demo_folders import Folders, fresh, write_readings
+from edge_sdk.cli.demo_relay import Relay
 from edge_sdk.clock import wall_s
 from edge_sdk.core.policy import Policy
 from edge_sdk.errors import ConfigError
@@ -23,10 +27,15 @@ PROFILE = "apsystems_ema"
 
 @dataclass(frozen=True)
 class Run:
-    folders: demo.Folders
+    folders: Folders
     policy: Policy
-    readings: Sequence[Recorded]
+    parts: demo_acts.Parts
     played: demo.Played
+    relay: Relay
+
+    @property
+    def readings(self) -> Sequence[Recorded]:
+        return self.parts.main
 
 
 @pytest.fixture(scope="session")
@@ -39,23 +48,33 @@ def measured() -> Path:
 
 
 @pytest.fixture(scope="session")
-def run(measured: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Play the short demo once; nothing is opened yet."""
-    folders = demo.fresh(tmp_path_factory.mktemp("demo") / "played")
+def run(measured: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Play the first half of the short demo once; nothing is opened yet."""
+    folders = fresh(tmp_path_factory.mktemp("demo") / "played")
     policy = find_policy(PROFILE)
-    readings = demo_plant.household(measured, demo_plant.SHORT, now_ms=wall_s() * 1000)
-    demo.write_readings(folders.readings, readings)
-    return Run(folders, policy, readings, demo.play(folders, PROFILE, policy, readings))
+    parts = demo_acts.split(demo_plant.household(measured, demo_plant.SHORT, now_ms=wall_s() * 1000))
+    write_readings(folders.readings, parts.main)
+    with Relay() as relay:
+        played = demo.play(folders, PROFILE, policy, parts.main, relay)
+        yield Run(folders, policy, parts, played, relay)
+
+
+@pytest.fixture(scope="session")
+def acts(run: Run, tmp_path_factory: pytest.TempPathFactory) -> list[Act]:
+    """Play the second half once, on a copy of what the first left."""
+    top = tmp_path_factory.mktemp("ended") / "copy"
+    shutil.copytree(run.folders.top, top)
+    return list(demo_acts.play(Folders(top), run.policy, run.parts, run.relay, {}))
 
 
 @pytest.fixture
 def judge(run: Run, tmp_path: Path) -> Callable[..., list[str]]:
     """Judge a copy of the run, after *plant* changed something in it."""
 
-    def judged(plant: Callable[[demo.Folders], None] = lambda _: None, played: demo.Played = run.played) -> list[str]:
+    def judged(plant: Callable[[Folders], None] = lambda _: None, played: demo.Played = run.played) -> list[str]:
         top = tmp_path / "copy"
         shutil.copytree(run.folders.top, top)
-        plant(demo.Folders(top))
-        return demo.judge(demo.Folders(top), run.policy, run.readings, played)
+        plant(Folders(top))
+        return demo.judge(Folders(top), run.policy, run.readings, played)
 
     return judged

@@ -8,7 +8,8 @@ import shutil
 
 import pytest
 
-from edge_sdk.cli import demo, demo_rows
+from edge_sdk.cli import demo_rows
+from edge_sdk.cli.demo_folders import Folders
 from edge_sdk.collector.folder import open_rows
 from edge_sdk.core.table import Row
 from tests.demo.conftest import Run
@@ -23,7 +24,7 @@ EVENTS = ("alarms", "alarm")
 def opened_once(run: Run, tmp_path_factory: pytest.TempPathFactory) -> ByPlace:
     top = tmp_path_factory.mktemp("opened") / "copy"
     shutil.copytree(run.folders.top, top)
-    return demo_rows.as_minimised(open_rows(demo.Folders(top).collector))
+    return demo_rows.as_minimised(open_rows(Folders(top).collector))
 
 
 @pytest.fixture

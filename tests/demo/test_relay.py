@@ -52,3 +52,24 @@ def test_connections_that_are_left_open_do_not_hold_it_up() -> None:
     client.close()
     server.close()
     assert relay.sent == [b"half a request"]
+
+
+def test_without_a_target_a_connection_is_ended_and_not_kept() -> None:
+    with Relay() as relay, socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client:
+        assert client.recv(1) == b""
+        assert relay.connections == []
+
+
+def test_it_knows_when_a_request_was_seen_and_when_its_answer_began() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, Relay(listener.getsockname()[1]) as relay:
+        with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client:
+            client.sendall(b"GET /one HTTP/1.1\r\n\r\n")
+            server, _ = listener.accept()
+            server.recv(100)
+            assert relay.asked(b"GET /one ") != []
+            assert relay.answered(b"GET /one ") == []
+            server.sendall(b"answer")
+            assert client.recv(100) == b"answer"
+        server.close()
+        (asked,), (answered,) = relay.asked(b"GET /one "), relay.answered(b"GET /one ")
+    assert answered >= asked

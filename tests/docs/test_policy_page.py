@@ -10,6 +10,7 @@ import pytest
 
 from edge_sdk.core.policy import Basis, FieldClass, FieldType, Policy, TextRule, Window
 from edge_sdk.core.policy_lint import Code, Finding, Level, lint
+from edge_sdk.core.terms import TRANSFERS, ChildAccount
 from edge_sdk.policy_file import MAX_CHARACTERS, PROFILES, load_policy
 from edge_sdk.policy_file.declare import MAX_FIELDS, MAX_KINDS
 from edge_sdk.policy_file.tables import (
@@ -17,6 +18,7 @@ from edge_sdk.policy_file.tables import (
     Heading,
     KindTable,
     PurposeTable,
+    TermsTable,
     TransformTable,
     ViewTable,
     descriptions,
@@ -27,6 +29,7 @@ from tests.docs.prose import TOP, snippets
 PAGE = (TOP / "docs" / "policy.md").read_text(encoding="utf-8")
 SECTIONS = {
     "## `[policy]`": Heading,
+    "## `[terms]`": TermsTable,
     "## `[kinds.NAME]`": KindTable,
     "### `[kinds.NAME.fields]`": FieldTable,
     "## `[purposes.NAME]`": PurposeTable,
@@ -57,7 +60,10 @@ def test_every_key_of_a_table_is_in_its_section(heading: str) -> None:
     assert keys <= set(re.findall(r"`(\w+)`", section(heading)))
 
 
-@pytest.mark.parametrize("words", [Basis, FieldClass, FieldType, Window, set(TextRule) - {TextRule.KEEP}, PROFILES])
+CLOSED = [Basis, FieldClass, FieldType, Window, set(TextRule) - {TextRule.KEEP}, PROFILES, TRANSFERS, ChildAccount]
+
+
+@pytest.mark.parametrize("words", CLOSED)
 def test_every_word_of_a_closed_list_is_on_the_page(words: object) -> None:
     assert {str(word) for word in words} <= set(re.findall(r"`(\w+)`", PAGE))  # type: ignore[attr-defined]
 

@@ -97,7 +97,9 @@ class Arrived:
         return [gap for gap in self.gaps if gap.reason is reason and self.purposes.get(gap.stream) == purpose]
 
 
-def check(place: Path, state: Path, collector: Path, marks: Iterable[str], *, point: int, run: str = "whole") -> None:
+def check(
+    place: Path, state: Path, collector: Path, marks: Iterable[str], *, point: int, run: str = "whole"
+) -> dict[str, int]:
     """
     Restart on *state*, drain to *collector*, and compare.
 
@@ -108,6 +110,9 @@ def check(place: Path, state: Path, collector: Path, marks: Iterable[str], *, po
         marks: what was promised.
         point: which call it was; varies how long the power was away, and what is done first.
         run: which plan it was, a key of ``line_plan.RUNS``.
+
+    Returns:
+        What became of the readings of the purpose that takes all of them, for the table.
     """
     told = Promised.of(marks)
     _no_canary(state)
@@ -130,6 +135,7 @@ def check(place: Path, state: Path, collector: Path, marks: Iterable[str], *, po
     _compare_passed("monitoring", arrived, told, readings, granted=True)
     _compare_passed("research", arrived, told, readings, granted=granted)
     _compare_windows(arrived, told, readings)
+    return _counts("monitoring", arrived, told, readings)
 
 
 def _drain(
@@ -236,6 +242,23 @@ def _compare_row(row: OpenedRow, reading: Reading, *, research: bool) -> None:
             expected["serial"] = reading.serial
     found = {name: row.scaled.get(name) for name in expected}
     assert (row.kind, row.at_ms, found) == (reading.kind, reading.at_ms, expected), f"reading {reading.number} changed"
+
+
+def _counts(purpose: str, arrived: Arrived, told: Promised, readings: dict[int, Reading]) -> dict[str, int]:
+    """
+    Return how many readings were recorded, came, and are in a gap record: given up for room, or gone with the power.
+    """
+    produced = {number for number in readings if number < told.recorded or number >= AFTER}
+    came = {int(str(row.scaled["number"])) for row in arrived.of(purpose)}
+    gone = produced - came
+    in_memory = sum(1 for number in gone if number >= told.flushed) if arrived.told(purpose, Reason.POWER) else 0
+    counted = min(len(gone), _evicted(arrived, purpose) + in_memory)
+    return {
+        "produced": len(produced),
+        "delivered": len(came),
+        "counted": counted,
+        "unexplained": len(gone) - counted,
+    }
 
 
 def _evicted(arrived: Arrived, purpose: str) -> int:

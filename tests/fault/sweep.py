@@ -14,7 +14,8 @@ import shutil
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import Connection
@@ -26,6 +27,7 @@ from .folder import FolderState, materialise
 from .powercut import states
 
 T = TypeVar("T")
+Counts = Mapping[str, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Report:
 
     checked: int
     violations: tuple[Violation, ...]
+    counts: Mapping[str, int]
+    """The sum of what the checks returned."""
 
     def __str__(self) -> str:
         """
@@ -58,7 +62,7 @@ class Report:
 
 def sweep(
     items: Callable[[], Iterable[T]],
-    check: Callable[[T, Path], None],
+    check: Callable[[T, Path], Counts],
     *,
     label: Callable[[T], str] = str,
     every: int = 1,
@@ -69,7 +73,7 @@ def sweep(
 
     Args:
         check: raises an Exception where the item does not pass (pytest.fail raises none); its folder exists,
-            is empty, and is removed afterwards.
+            is empty, and is removed afterwards. What it counts is added up in the report.
         every: check only each so-many-th item, for a short form of a long sweep.
         workers: processes; the cores this process may use where left out.
 
@@ -92,7 +96,7 @@ def sweep(
             child.start()
         theirs.close()
         started.append((child, ours))
-    checked, violations, broken = 0, list[Violation](), ""
+    checked, violations, counts, broken = 0, list[Violation](), Counter[str](), ""
     for child, ours in started:
         try:
             part = ours.recv()
@@ -104,15 +108,16 @@ def sweep(
         else:
             checked += part[0]
             violations += part[1]
+            counts += part[2]
     if broken:
         raise RuntimeError(f"a worker of the sweep did not finish: {broken}")
-    return Report(checked, tuple(sorted(violations, key=lambda one: one.number)))
+    return Report(checked, tuple(sorted(violations, key=lambda one: one.number)), counts)
 
 
 def sweep_states(
     calls: list[Call],
     initial: FolderState,
-    check: Callable[[FolderState, Path], None],
+    check: Callable[[FolderState, Path], Counts],
     *,
     seed: int = 0,
     exhaustive: int = 4,
@@ -124,9 +129,9 @@ def sweep_states(
     Write out every power-cut state of *calls* and check it; the folder the check gets holds the state.
     """
 
-    def prepared(state: FolderState, folder: Path) -> None:
+    def prepared(state: FolderState, folder: Path) -> Counts:
         materialise(state, folder)
-        check(state, folder)
+        return check(state, folder)
 
     return sweep(
         lambda: states(calls, initial, seed=seed, exhaustive=exhaustive, samples=samples),
@@ -139,7 +144,7 @@ def sweep_states(
 
 def _work(
     share: Iterator[tuple[int, T]],
-    check: Callable[[T, Path], None],
+    check: Callable[[T, Path], Counts],
     label: Callable[[T], str],
     answer: Connection,
 ) -> None:
@@ -151,9 +156,9 @@ def _work(
 
 
 def _share(
-    share: Iterator[tuple[int, T]], check: Callable[[T, Path], None], label: Callable[[T], str]
-) -> tuple[int, list[Violation]]:
-    checked, violations = 0, list[Violation]()
+    share: Iterator[tuple[int, T]], check: Callable[[T, Path], Counts], label: Callable[[T], str]
+) -> tuple[int, list[Violation], Counter[str]]:
+    checked, violations, counts = 0, list[Violation](), Counter[str]()
     memory = Path("/dev/shm")
     place = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="edge-sweep-", dir=place) as scratch:
@@ -162,8 +167,8 @@ def _share(
             checked += 1
             folder.mkdir()
             try:
-                check(item, folder)
+                counts.update(check(item, folder) or {})
             except Exception:  # noqa: BLE001 - whatever a check raises is its answer
                 violations.append(Violation(position, label(item), traceback.format_exc(limit=-4)))
             shutil.rmtree(folder)
-    return checked, violations
+    return checked, violations, counts

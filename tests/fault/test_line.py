@@ -10,6 +10,7 @@ recipients have is compared by value with what was recorded. `make test` tries o
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,11 +25,12 @@ from tests.fault.line_script import Killer, program
 from tests.fault.line_site import make_site, open_waiting
 from tests.fault.powercut import states
 from tests.fault.recorder import Recording, missing, record
-from tests.fault.sweep import Report, sweep
+from tests.fault.sweep import Counts, Report, sweep
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 PARTS = 12
+Enter = Callable[[str, Report], None]
 BAD = [name for name in SABOTAGE if name != "none"]
 
 
@@ -51,21 +53,21 @@ class Recorded:
         shutil.rmtree(collector, ignore_errors=True)
         return shutil.copytree(self.snapshots / str(changes) if changes else self.place / "collector", collector)
 
-    def holds(self, state: FolderState, folder: Path) -> None:
+    def holds(self, state: FolderState, folder: Path) -> Counts:
         """
         Check one power-cut state.
         """
         collector = self.collector_at(Promised.of(state.marks).collector, folder)
-        check(self.place, folder, collector, state.marks, point=state.point, run=self.run)
+        return check(self.place, folder, collector, state.marks, point=state.point, run=self.run)
 
     def sweep_states(self, *, every: int, first: int = 0) -> Report:
         """
         Check every so-many-th power-cut state, from number *first* on.
         """
 
-        def prepared(state: FolderState, folder: Path) -> None:
+        def prepared(state: FolderState, folder: Path) -> Counts:
             materialise(state, folder)
-            self.holds(state, folder)
+            return self.holds(state, folder)
 
         whole = self.recording
         return sweep(
@@ -80,12 +82,12 @@ class Recorded:
         """
         killers: list[Killer] = []  # one for each worker of the sweep, made in it
 
-        def survives(kill_at: int, scratch: Path) -> None:
+        def survives(kill_at: int, scratch: Path) -> Counts:
             if not killers:
                 killers.append(Killer())
             place = shutil.copytree(self.place, scratch / "site")
             marks = killers[0].kill(place, at=kill_at)
-            check(place, place / "state", place / "collector", marks, point=kill_at)
+            return check(place, place / "state", place / "collector", marks, point=kill_at)
 
         return sweep(lambda: range(1 + first, self.recording.run.calls + 1, every), survives)
 
@@ -106,13 +108,15 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     return run_once(tmp_path_factory.mktemp("line"))
 
 
-def test_no_kill_in_the_sample_loses_a_flushed_reading(good: Recorded) -> None:
+def test_no_kill_in_the_sample_loses_a_flushed_reading(good: Recorded, entered: Enter) -> None:
     report = good.sweep_kills(every=97)
+    entered("line, killed (sample)", report)
     assert not report.violations, str(report)
 
 
-def test_no_power_cut_in_the_sample_loses_a_flushed_reading(good: Recorded) -> None:
+def test_no_power_cut_in_the_sample_loses_a_flushed_reading(good: Recorded, entered: Enter) -> None:
     report = good.sweep_states(every=113)
+    entered("line, power cut (sample)", report)
     assert not report.violations, str(report)
 
 
@@ -136,15 +140,17 @@ def test_a_line_that_forgets_is_caught(tmp_path: Path, sabotage: str) -> None:
 # In parts, each well below what a hanging test is given.
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
-def test_no_kill_before_any_call_loses_a_flushed_reading(good: Recorded, part: int) -> None:
+def test_no_kill_before_any_call_loses_a_flushed_reading(good: Recorded, entered: Enter, part: int) -> None:
     report = good.sweep_kills(every=PARTS, first=part)
+    entered("line, killed", report)
     assert not report.violations, str(report)
     assert report.checked > 1200 // PARTS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
-def test_no_power_cut_loses_a_flushed_reading(good: Recorded, part: int) -> None:
+def test_no_power_cut_loses_a_flushed_reading(good: Recorded, entered: Enter, part: int) -> None:
     report = good.sweep_states(every=PARTS, first=part)
+    entered("line, power cut", report)
     assert not report.violations, str(report)
     assert report.checked > 6000 // PARTS

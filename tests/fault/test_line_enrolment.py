@@ -5,6 +5,7 @@ Enrolling can be cut off anywhere and done again with the same claim code.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tests.fault.line_enrolment import program
 from tests.fault.line_plan import after_restart
 from tests.fault.line_site import BEGIN_MS, ScriptedClock, config_for, found, introduce, open_desk, send
 from tests.fault.recorder import missing, record
-from tests.fault.sweep import sweep_states
+from tests.fault.sweep import Report, sweep_states
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -44,7 +45,9 @@ def works(place: Path, state: Path) -> None:
 
 
 @pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)])
-def test_enrolment_cut_off_anywhere_is_done_again_with_the_same_code(tmp_path: Path, every: int) -> None:
+def test_enrolment_cut_off_anywhere_is_done_again_with_the_same_code(
+    tmp_path: Path, entered: Callable[[str, Report], None], every: int
+) -> None:
     place, snapshot = tmp_path / "site", tmp_path / "known"
     code = found(place)
     shutil.copytree(place, tmp_path / "was")
@@ -68,4 +71,5 @@ def test_enrolment_cut_off_anywhere_is_done_again_with_the_same_code(tmp_path: P
         works(again, folder)
 
     report = sweep_states(recording.calls, recording.initial, holds, every=every)
+    entered("enrolment, power cut" + (" (sample)" if every > 1 else ""), report)
     assert not report.violations, str(report)

@@ -17,8 +17,10 @@ from edge_sdk.collector.casebook import Casebook, Withdrawn
 from edge_sdk.collector.folder import open_authority
 from edge_sdk.collector.keyring import Places
 from edge_sdk.collector.registry import Registry
+from edge_sdk.core.messages import EndedStream, Withdrawal
 from edge_sdk.core.receipt import TOO_LARGE, UNPROCESSABLE
 from edge_sdk.core.retry import CEILING_S
+from edge_sdk.telling import KEPT_FREE, MAX_MESSAGES
 from edge_sdk.uplink import Errand
 from tests import site as sites
 from tests.gateway.device import BATCHES, Device, receipt_seed, signed, wrong_seed
@@ -260,3 +262,17 @@ def test_a_message_survives_a_restart(site: LocalSite, server: Hostile, sealed: 
         second.close()
     assert len(withdrawals(site)) == 1
     assert grants(site, "improvement") == ["withdrawn"]
+
+
+def test_offline_messages_queue_up_to_a_number_and_a_withdrawal_finds_a_place(device: Device) -> None:
+    consent, telling = device.parts.line.consent, device.parts.line.telling
+    consent.tell_later([EndedStream(n.to_bytes(16), "research", bytes(16), 5, 3, 2) for n in range(MAX_MESSAGES)])
+    telling.seal_waiting(device.now)
+    queued = device.parts.line.rooms.outbox.controls()
+    assert queued == MAX_MESSAGES - KEPT_FREE
+    device.parts.line.withdraw("improvement", device.now)
+    telling.seal_waiting(device.now)
+    assert len([told for told in consent.held.to_tell if isinstance(told, EndedStream)]) >= KEPT_FREE
+    assert not [told for told in consent.held.to_tell if isinstance(told, Withdrawal)]
+    tell_all(device)
+    assert waiting(device) == 0

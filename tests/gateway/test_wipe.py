@@ -22,7 +22,9 @@ from edge_sdk.enrol import enrol
 from edge_sdk.errors import EdgeError, LifecycleRefused, StorageError, VaultUnavailable
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.keystore import FileKeyStore
+from edge_sdk.lanes import _forget as forget_lane
 from edge_sdk.lanes import deliver as deliver_receipts
+from edge_sdk.lanes import waiting
 from edge_sdk.opening import draw, open_site
 from edge_sdk.outbox import Outbox
 from edge_sdk.vault import Vault, read_lane, write_lane
@@ -240,25 +242,82 @@ def test_what_cannot_be_erased_is_reported_as_failed(site: LocalSite) -> None:
     assert names_in(site.state) == {"lock", "lane.0.bin", "ledger.old"}
 
 
-def test_no_receipt_is_written_over_when_as_many_wait_as_are_kept(site: LocalSite) -> None:
+def test_a_wipe_is_done_however_many_receipts_wait_and_only_the_next_enrolment_is_held_up(site: LocalSite) -> None:
+    first = read_lane(site.state)
+    first.receipt = b"of an earlier generation"
     for number in range(8):
-        shutil.copy(site.state / "lane.bin", site.state / f"lane.{number}.bin")
-    gateway = busy(site)
-    with pytest.raises(StorageError, match="8 wipe receipts wait"):
-        gateway.wipe()
-    with pytest.raises(StorageError, match="8 wipe receipts wait"):
+        write_lane(site.state, first)
+        (site.state / "lane.bin").rename(site.state / f"lane.{number}.bin")
+    first.receipt = b""
+    write_lane(site.state, first)
+    assert is_complete(busy(site).wipe())
+    assert names_in(site.state) == {"lock", "lane.bin", *(f"lane.{number}.bin" for number in range(8))}
+    assert len(waiting(site.state)) == 9
+    with pytest.raises(StorageError, match="9 wipe receipts wait"):
         enrol_again(site)
     assert read_lane(site.state).receipt
-    assert names_in(site.state).isdisjoint(NAMES)
+
+
+def test_a_receipt_that_found_no_place_is_delivered_from_where_it_lies(site: LocalSite) -> None:
+    for number in range(8):
+        (site.state / f"lane.{number}.bin").mkdir()  # unreadable, for ever
+    receipt = busy(site).wipe()
+    with sites.serving(site):
+        point(site.state / "lane.bin", site.config.address)
+        deliver(site, timeout_s=3)
+    (erasure,) = operating.endings(site.collector, now_s=wall_s()).erasures
+    assert erasure.receipt == receipt
+    assert not (site.state / "lane.bin").exists()
+
+
+def test_a_receipt_signed_for_late_does_not_take_the_lane_set_of_the_next_generation(site: LocalSite) -> None:
+    place = site.state / "lane.bin"
+    before = place.read_bytes()
+    forget_lane(place, b"the receipt of a generation before")
+    assert place.read_bytes() == before
+
+
+def test_an_order_is_carried_out_and_told_in_an_asyncio_program_too(site: LocalSite) -> None:
+    async def program() -> None:
+        async with Gateway.open(site.toml) as gateway:
+            running = asyncio.create_task(gateway.run())
+            gateway.record("inverter", reading(1))
+            operating.cancel(site.collector, device.generation, not_before_s=None, now_s=wall_s())
+            await asyncio.wait_for(running, WAIT_S)
+            while names_in(site.state) != {"lock"}:
+                await asyncio.sleep(0.05)
+
+    with sites.serving(site):
+        point(site.state / "lane.bin", site.config.address)
+        (device,) = collecting.devices(site.collector)
+        asyncio.run(asyncio.wait_for(program(), WAIT_S))
+    (order,) = operating.endings(site.collector, now_s=wall_s()).orders
+    assert order.confirmed_s is not None
+
+
+def test_what_stops_the_line_does_not_stop_the_delivery_of_its_receipt(site: LocalSite) -> None:
+    gateway = busy(site)
+    running = gateway._running
+    delivered: list[bool] = []
+
+    async def note(stopped: asyncio.Event) -> None:
+        delivered.append(stopped.is_set())
+
+    running.deliver_receipts = note  # type: ignore[method-assign]
+    running._stopped = asyncio.Event()
+    running._stopped.set()  # as the event loop leaves it for a moment
+    running._wipe_and_deliver(None)
+    assert delivered == [False]
 
 
 def test_a_signed_order_makes_a_running_gateway_erase_itself(site: LocalSite) -> None:
     with sites.serving(site):
         point(site.state / "lane.bin", site.config.address)
         (device,) = collecting.devices(site.collector)
-        with Gateway.open(site.toml) as gateway:
-            gateway.record("inverter", reading(1))
-            operating.cancel(site.collector, device.generation, not_before_s=None, now_s=wall_s())
+        gateway = Gateway.open(site.toml)
+        gateway.record("inverter", reading(1))
+        operating.cancel(site.collector, device.generation, not_before_s=None, now_s=wall_s())
+        with gateway:  # now it asks for its downlink
             until(lambda: not (site.state / "vault.bin").exists())
             until(lambda: names_in(site.state) == {"lock"})
             with pytest.raises(LifecycleRefused):
@@ -271,9 +330,10 @@ def test_a_signed_order_makes_a_running_gateway_erase_itself(site: LocalSite) ->
 def test_an_order_to_erase_one_purpose_leaves_the_others_running(site: LocalSite) -> None:
     with sites.serving(site):
         (device,) = collecting.devices(site.collector)
-        with Gateway.open(site.toml) as gateway:
-            gateway.record("inverter", reading(1))
-            operating.cancel(site.collector, device.generation, ["improvement"], not_before_s=None, now_s=wall_s())
+        gateway = Gateway.open(site.toml)
+        gateway.record("inverter", reading(1))
+        operating.cancel(site.collector, device.generation, ["improvement"], not_before_s=None, now_s=wall_s())
+        with gateway:  # now it asks for its downlink
             until(lambda: bool(operating.endings(site.collector, now_s=wall_s()).erasures))
             assert gateway.record("inverter", reading(2)) == 1
     (erasure,) = operating.endings(site.collector, now_s=wall_s()).erasures

@@ -106,9 +106,10 @@ def erased_improvement(site: LocalSite, ecu: Ecu, meanwhile: Callable[[Gateway],
     with sites.serving(site):
         point(site.state / "lane.bin", site.config.address)
         (device,) = collecting.devices(site.collector)
-        with Gateway.open(site.toml, firmware=ecu) as gateway:
-            assert gateway.record("inverter", reading(1)) == 2
-            operating.cancel(site.collector, device.generation, ["improvement"], not_before_s=None, now_s=wall_s())
+        gateway = Gateway.open(site.toml, firmware=ecu)
+        assert gateway.record("inverter", reading(1)) == 2
+        operating.cancel(site.collector, device.generation, ["improvement"], not_before_s=None, now_s=wall_s())
+        with gateway:  # now it asks for its downlink
             until(lambda: bool(ecu.told))
             meanwhile(gateway)
             until(lambda: bool(operating.endings(site.collector, now_s=wall_s()).erasures))

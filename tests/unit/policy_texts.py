@@ -67,11 +67,32 @@ mac = { mask = 8 }
 place = { coarsen_location = 1 }
 """
 
+TERMS = """
+[terms]
+controller = "Example Ltd."
+contact = "privacy@example.com"
+bases = ["contract", "consent"]
+never = ["contact", "credential"]
+home = ["EU", "CH"]
+transfer = ["scc"]
+retention = "365d"
+breach_notice = "72h"
+answer_within = "30d"
+child_below = 16
+child_account = "parent"
+"""
+
 
 def edited(old: str, new: str, text: str = TEXT) -> str:
     """Return *text* with its one *old* replaced by *new*."""
     assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
     return text.replace(old, new)
+
+
+def termed(old: str = "", new: str = "", text: str = TEXT) -> str:
+    """Return *text* with the terms above, in which *old* is replaced by *new*."""
+    terms = edited(old, new, TERMS) if old else TERMS
+    return edited("[kinds.inverter]\n", f"{terms}\n[kinds.inverter]\n", text)
 
 
 def policy(text: str = TEXT) -> Policy:

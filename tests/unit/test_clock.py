@@ -9,7 +9,7 @@ import time
 import pytest
 
 from edge_sdk import clock
-from edge_sdk.clock import Clock
+from edge_sdk.clock import BEHIND_MS, Clock
 from edge_sdk.core.batch import ClockQuality
 
 YEAR_MS = 365 * 86_400_000
@@ -40,8 +40,7 @@ def test_a_wall_above_the_floor_counts(wall: list[int], mono: list[int]) -> None
 def test_a_clock_that_was_never_set_is_replaced_by_the_floor_and_says_so(wall: list[int], mono: list[int]) -> None:
     floor, wall[0] = wall[0], 0
     now = Clock(floor).now()
-    assert (now.wall_ms, now.quality) == (floor, ClockQuality.FLOOR)
-    assert Clock(floor).reading_ms() == floor
+    assert (now.wall_ms, now.quality, now.astray_ms) == (floor, ClockQuality.FLOOR, floor)
 
 
 def test_the_floor_goes_on_with_powered_on_time(wall: list[int], mono: list[int]) -> None:
@@ -71,8 +70,23 @@ def test_without_a_floor_there_is_none(wall: list[int], mono: list[int]) -> None
     assert held.now().floor_ms == 0
 
 
-def test_an_instant_on_the_monotonic_clock_becomes_wall_time(wall: list[int], mono: list[int]) -> None:
-    assert Clock(wall[0]).of_mono(mono[0] - 250) == wall[0] - 250
+def test_a_wall_a_little_below_the_floor_was_set_and_the_floor_counts(wall: list[int], mono: list[int]) -> None:
+    now = Clock(wall[0] + BEHIND_MS).now()
+    assert (now.wall_ms, now.quality, now.astray_ms) == (wall[0] + BEHIND_MS, ClockQuality.WALL, None)
+    assert Clock(wall[0] + BEHIND_MS + 1).now().quality is ClockQuality.FLOOR
+
+
+def test_a_wall_far_off_a_signed_time_is_told_by_how_much(wall: list[int], mono: list[int]) -> None:
+    held = Clock(wall[0])
+    held.hear(wall[0] + YEAR_MS)
+    assert (held.now().wall_ms, held.now().astray_ms) == (wall[0] + YEAR_MS, YEAR_MS)
+
+
+def test_power_on_is_the_same_instant_however_long_the_board_slept(wall: list[int], mono: list[int]) -> None:
+    held = Clock(wall[0] + YEAR_MS)
+    awake = held.now()
+    mono[0] += 8 * 3_600_000  # the monotonic clock runs on while the board is suspended
+    assert (held.now().origin_ms, held.now().quality) == (awake.origin_ms, ClockQuality.FLOOR)
 
 
 def test_the_real_clocks_run_forward() -> None:

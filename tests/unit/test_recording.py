@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from edge_sdk.core.batch import Reason
-from edge_sdk.core.reading import AHEAD_MS, EARLIEST_MS
+from edge_sdk.core.reading import AHEAD_MS, EARLIEST_MS, Mono
 from edge_sdk.errors import BadInput
 from edge_sdk.opening import Site
 from tests import site as sites
@@ -143,7 +143,7 @@ def test_mistakes_of_a_programmer_are_type_errors_that_name_types_only(parts: Si
     now_ms = parts.clock.now().wall_ms
     wrong: list[tuple[Any, Any]] = [
         ([CANARY], now_ms), (None, now_ms), (CANARY, now_ms), (reading(1), float(now_ms)), (reading(1), True),
-        (reading(1), str(now_ms)), (reading(1), None),
+        (reading(1), str(now_ms)), (reading(1), Mono(True)), (reading(1), Mono(float(now_ms))),  # type: ignore[arg-type]
     ]  # fmt: skip
     for fields, at_ms in wrong:
         with pytest.raises(TypeError) as told:

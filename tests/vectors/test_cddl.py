@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_sdk.core import cbor, claims, documents, envelope, labels, messages, receipt, seal
-from edge_sdk.core.claims import Role
+from edge_sdk.core.claims import Mechanism, Role
 from edge_sdk.core.keys import RecipientSeed, RoleSeed
 from edge_sdk.core.padding import unpad
 from edge_sdk.core.policy import (
@@ -32,6 +33,7 @@ from edge_sdk.core.policy import (
     Window,
     canonical_purpose,
 )
+from edge_sdk.core.terms import Reach
 from edge_sdk.core.units import Step
 from edge_sdk.errors import BadInput, ConsentRefused
 from tests.vectors import world
@@ -89,6 +91,9 @@ def controls() -> Iterator[tuple[str, bytes]]:
         yield f"control-inside {name}", unpad(padded)
 
 
+REACH = Reach(home=("EU",), transfer=(Mechanism.CONSENT, Mechanism.SCC), retention_ms=31_536_000_000)
+
+
 def purpose() -> Purpose:
     power = Field("power", FieldClass.TELEMETRY, FieldType.NUMBER, "W", -1000, 1_000_000, Step(1, -1))
     serial = Field("serial", FieldClass.DEVICE_IDENTIFIER, FieldType.TEXT)
@@ -142,6 +147,7 @@ def samples() -> dict[str, bytes]:
         **dict(controls()),
         "wipe-receipt": receipt.encode_wipe_receipt(WIPED),
         "canonical-purpose": cbor.encode(canonical_purpose(purpose())),
+        "canonical-purpose bound": cbor.encode(canonical_purpose(replace(purpose(), reach=REACH))),
         "stream-derivation": cbor.encode(stream),
         "binding": bound,
         "enc-structure": envelope.content_aad(outer.protected, bound),

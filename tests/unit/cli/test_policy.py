@@ -77,7 +77,7 @@ def test_a_finding_is_one_line_with_its_level_and_code(tell: Tell) -> None:
 
 
 def test_findings_are_counted_by_level(tell: Tell) -> None:
-    assert tell("check", TEXT).out.endswith("0 errors, 2 warnings, 1 note\n")
+    assert tell("check", TEXT).out.endswith("0 errors, 2 warnings, 2 notes\n")
 
 
 def test_warnings_pass_unless_they_are_asked_to_count(tell: Tell) -> None:

@@ -284,7 +284,13 @@ def test_a_wipe_receipt_confirms_the_order_with_its_nonce(place: Town, home: Hou
     order = place.cancel(home)
     place.confirm(home, home.receipt(order), NOW_S + 60)
     assert place.device(home).erased_s == NOW_S + 60
-    assert place.hear(home, NOW_S + 60).wipe is None
+
+
+def test_an_order_that_was_carried_out_stands_for_a_copy_of_the_folder(place: Town, home: Household) -> None:
+    order = place.cancel(home)
+    before = place.hear(home, NOW_S).wipe
+    place.confirm(home, home.receipt(order), NOW_S + 60)
+    assert place.hear(home, NOW_S + 60).wipe == before is not None
 
 
 def test_a_receipt_for_an_order_that_was_never_issued_confirms_nothing(place: Town, home: Household) -> None:

@@ -24,7 +24,7 @@ from edge_sdk.collector import (
 )
 from edge_sdk.collector.intake import Limits
 from edge_sdk.collector.keyring import Places, read_recipients
-from edge_sdk.collector.opened import Certified, OpenerStore
+from edge_sdk.collector.opened import Certified, OpenerStore, Place
 from edge_sdk.collector.opener import (
     DAMAGED,
     NO_KEY,
@@ -247,6 +247,24 @@ def test_rows_timed_from_the_floor_are_put_right_when_the_offset_comes(bench: Be
         (65_000, "wall"),
         (AT_MS, "wall"),
     ]
+
+
+def test_two_streams_that_go_on_from_one_are_a_fork_and_one_is_none(bench: Bench) -> None:
+    def following(stream: bytes, rows: int):  # type: ignore[no-untyped-def]
+        def change(payload: bytes) -> bytes:
+            value = cbor.decode(payload, len(payload))
+            assert isinstance(value, dict)
+            return cbor.encode({**value, 12: [stream, rows]})
+
+        return change
+
+    first = bench.stream
+    bench.take(bench.batch([row(1), row(2)]))
+    streams = [Stream(bytes([number]) * 16, first.seed, first.key) for number in range(3)]
+    for stream, expected in zip(streams, ([], [Place(first.id, 2)], [Place(first.id, 1)]), strict=True):
+        after = 1 if stream is streams[2] else 2
+        bench.take(bench.home.batch(MONITORING, stream, [row(3)], change=following(first.id, after)))
+        assert bench.opener.forks() == expected
 
 
 def test_windows_and_pseudonyms_come_out(bench: Bench) -> None:

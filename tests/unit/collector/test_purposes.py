@@ -12,7 +12,7 @@ from edge_sdk.errors import StorageError
 from edge_sdk.policy_file import find_policy
 from tests.collector.household import policy
 
-PURPOSES = [*policy().purposes.values(), *find_policy("apsystems_ema").purposes.values()]
+PURPOSES = [*policy().purposes.values(), *find_policy("apsystems_ema").purposes.values()]  # one without terms, one with
 
 
 @pytest.mark.parametrize("purpose", PURPOSES, ids=lambda purpose: purpose.name)
@@ -21,6 +21,7 @@ def test_a_purpose_comes_back_with_its_digest_views_and_period(purpose) -> None:
     back = decode_purpose(encode_purpose(purpose), digest)
     assert purpose_digest(back) == digest
     assert (back.name, back.recipient, back.period_ms) == (purpose.name, purpose.recipient, purpose.period_ms)
+    assert back.reach == purpose.reach
     assert [view.fields for view in back.views] == [view.fields for view in purpose.views]
 
 

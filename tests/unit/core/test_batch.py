@@ -55,7 +55,7 @@ def deflated(content: bytes) -> bytes:
         Batch(
             world.STREAM_ID, 7, 8, world.DIGEST, world.named("stream key"), ClockQuality.FLOOR,
             (Gap(0, 4, None, Reason.QUOTA), Gap(5, None, 3, Reason.LATE), Gap(7, None, None, Reason.POWER)),
-            {0: ROWS}, world.named("boot", 16), -MAX_OFFSET_MS,
+            {0: ROWS}, world.named("boot", 16), -MAX_OFFSET_MS, (world.named("before", 16), 12),
         ),
     ],
 )  # fmt: skip
@@ -88,6 +88,9 @@ def test_a_batch_comes_back_as_it_was(batch: Batch) -> None:
         {"k9": b"key"},
         {"k10": b"boot"},
         {"k11": MAX_OFFSET_MS + 1},
+        {"k12": b"before"},
+        {"k12": [bytes(16), -1]},
+        {"k12": [bytes(15), 0]},
         {"k8": 1},
         {"k7": ...},
     ],

@@ -15,7 +15,7 @@ from edge_sdk.core.documents import RecipientKey, Recipients, Statement
 from edge_sdk.core.documents.statement import Grant
 from edge_sdk.core.policy import Policy, purpose_digest
 from edge_sdk.policy_file import find_policy
-from tests.unit.policy_texts import TEXT, edited, policy
+from tests.unit.policy_texts import TEXT, edited, policy, termed
 
 GRANT = b"g" * 16
 NOW_S = 1_790_000_000  # 2026-09-21
@@ -167,6 +167,64 @@ def test_it_is_told_who_still_has_what_was_sent() -> None:
 
 def test_equal_policies_give_equal_text() -> None:
     assert describe(find_policy("apsystems_ema")) == describe(find_policy("apsystems_ema"))
+
+
+# --------------------------------------------------------------------------------------- what the terms promise
+
+
+def test_a_policy_without_terms_promises_nothing() -> None:
+    told = describe(policy())
+    assert told.promises == ()
+    assert {purpose.kept for purpose in told.purposes} == {""}
+
+
+def test_the_promises_of_the_terms_are_told() -> None:
+    assert describe(policy(termed())).promises == (
+        "Example Ltd. answers for it: privacy@example.com.",
+        "The data is at home in Switzerland or the European Union. It goes elsewhere only if the recipient is bound by "
+        "the contract clauses that the law prescribes for it.",
+        "Should data get into the wrong hands, the operator promises to tell the authorities within 72 hours of "
+        "noticing, and you.",
+        "Ask to see, correct, take along or delete what the operator has, and you are promised an answer within 30 "
+        "days. What is here you can see at once: edge-sdk export.",
+        "If the account is cancelled, or a new version of the policy refused, the operator orders this device to "
+        "erase everything, which it does at once, and tells each recipient to delete what it got.",
+        "A child, here anyone below 16, has an account only with a parent's consent: without it the operator cancels "
+        "the account, which erases what is here.",
+    )
+
+
+def test_a_policy_that_allows_no_transfer_says_so() -> None:
+    told = describe(policy(termed('["scc"]', "[]"))).promises[1]
+    assert told == "The data is at home in Switzerland or the European Union and goes nowhere else."
+
+
+def test_a_policy_without_a_rule_for_children_says_nothing_of_them() -> None:
+    assert "child" not in " ".join(describe(policy(termed("child_below = 16", "child_below = 0"))).promises)
+
+
+def test_a_notice_that_is_no_whole_number_of_hours_is_told_all_the_same() -> None:
+    assert "within 90 minutes" in " ".join(describe(policy(termed('"72h"', '"90min"'))).promises)
+
+
+def test_how_long_a_recipient_keeps_rows_is_told() -> None:
+    told = of("support", describe(policy(termed())))
+    assert told.kept == "operator-eu promises to delete what it got after 365 days at the latest."
+
+
+def test_what_a_region_abroad_needs_is_told_with_the_recipient() -> None:
+    text = termed('["EU", "CH"]\ntransfer = ["scc"]', '["EU"]\ntransfer = ["consent", "deidentified"]')
+    told = of("support", describe(policy(text)))
+    assert told.recipient[1:] == (
+        "In Switzerland only if you have agreed to the transfer itself, apart from what it is for and the rows say of "
+        "nobody whom they are about, a day at a time and in coarse steps; otherwise nothing is packed for there.",
+        "To take back that you agreed to transfers: edge-sdk consent withdraw cross_border",
+    )
+
+
+def test_contract_clauses_are_nothing_a_household_can_take_back() -> None:
+    told = of("support", describe(policy(termed('["EU", "CH"]', '["EU"]'))))
+    assert len(told.recipient) == 2
 
 
 # ------------------------------------------------------------------------------------------ how a device stands

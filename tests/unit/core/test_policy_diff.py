@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge_sdk.core.policy import purpose_digest
 from edge_sdk.core.policy_diff import Change, Direction, diff, needs_new_grant
 from tests.unit.core.test_policy import IRRELEVANT, RELEVANT, edit
-from tests.unit.policy_texts import TEXT, edited, policy
+from tests.unit.policy_texts import TEXT, edited, policy, termed
 
 
 def changes(old: str, new: str) -> list[Change]:
@@ -123,6 +123,34 @@ def test_what_can_not_be_compared_is_different(purpose: str, old: str, new: str)
 def test_what_can_not_be_compared_is_different_the_other_way_too(purpose: str, old: str, new: str) -> None:
     start, end = edits(old, new)
     assert Direction.DIFFERENT in directions(end, start, purpose)
+
+
+HOME, NEEDS = 'home = ["EU", "CH"]', 'transfer = ["scc"]'
+TERMS_WIDER = [
+    (HOME, HOME, 'home = ["EU", "CH", "GB"]'),
+    ("retention", 'retention = "365d"', 'retention = "366d"'),
+    (NEEDS, 'transfer = ["scc", "consent"]', NEEDS),
+    (NEEDS, "transfer = []", NEEDS),
+]
+
+
+@pytest.mark.parametrize(("where", "old", "new"), TERMS_WIDER)
+def test_terms_that_let_rows_go_further_are_wider_and_back_narrower(where: str, old: str, new: str) -> None:
+    start = termed(where, old) if where == NEEDS else termed()
+    end = termed(where if where == NEEDS else old, new)
+    if old == "transfer = []":
+        start, end = (text.replace('["EU", "CH"]', '["EU", "CH", "US"]', 1) for text in (start, end))
+    assert {directions(start, end, name).pop() for name in policy().purposes} == {Direction.WIDER}
+    assert {directions(end, start, name).pop() for name in policy().purposes} == {Direction.NARROWER}
+
+
+def test_terms_that_need_another_thing_for_a_transfer_are_different() -> None:
+    assert directions(termed(), termed(NEEDS, 'transfer = ["consent"]'), "support") == {Direction.DIFFERENT}
+
+
+def test_adding_terms_is_narrower_and_removing_them_wider() -> None:
+    assert directions(TEXT, termed(), "support") == {Direction.NARROWER}
+    assert directions(termed(), TEXT, "support") == {Direction.WIDER}
 
 
 def test_sending_at_once_is_wider_than_sending_later() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from edge_sdk.core.policy_lint import Code, Finding, Level, lint
-from tests.unit.policy_texts import TEXT, edited, policy
+from tests.unit.policy_texts import TEXT, edited, policy, termed
 
 SUPPORT = "purposes.support.views.inverter"
 MONITORING = "purposes.monitoring.views.inverter"
@@ -61,6 +61,12 @@ BRINGS_UP = [
     (Code.UNUSED_FIELD, edited('starts = "keep"\n', "")),
     (Code.UNUSED_KIND, edited("[purposes.monitoring]", '[kinds.meter]\nsource = "id"\n[kinds.meter.fields]\n'
                               'id = { class = "device_identifier", type = "text" }\n[purposes.monitoring]')),
+    (Code.NAMED_ABROAD, termed('"CH"]\ntransfer = ["scc"]', '"US"]\ntransfer = ["scc", "deidentified"]')),
+    (Code.NO_PLACE, edited('["EU", "CH"]', '["EU", "ANY"]')),
+    (Code.NO_PLACE, termed('["EU", "CH"]', '["EU", "CH", "WORLD"]')),
+    (Code.WAITS_LONGER, termed('"365d"', '"20d"')),
+    (Code.LATE_NOTICE, termed('"72h"', '"73h"')),
+    (Code.LATE_ANSWER, termed('"30d"', '"32d"')),
 ]  # fmt: skip
 LEAVES_ALONE = [
     (Code.CREDENTIAL_LEAVES, WITH_CONTACT),
@@ -75,6 +81,13 @@ LEAVES_ALONE = [
     (Code.LONG_PREFIX, edited("truncate_ip = 16", "truncate_ip = 24")),
     (Code.SUM_OF_COUNTER, edited('"mean", round = 10', '"sum", round = 10')),
     (Code.PSEUDONYM_BESIDE_RAW, edited('"last", truncate_ip = 16', '"last"')),
+    (Code.NAMED_ABROAD, termed('["scc"]', '["deidentified"]')),
+    (Code.NAMED_ABROAD, termed('["EU", "CH"]', '["EU"]')),
+    (Code.NO_PLACE, termed()),
+    (Code.WAITS_LONGER, termed('"365d"', '"30d"')),
+    (Code.LATE_NOTICE, termed()),
+    (Code.LATE_ANSWER, termed('"30d"', '"31d"')),
+    (Code.NO_TERMS, termed()),
 ]  # fmt: skip
 
 

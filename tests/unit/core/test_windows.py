@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from edge_sdk.core import cbor
+from edge_sdk.core.gathering import increase
 from edge_sdk.core.policy import FieldType, TextRule, View, ViewField, Window
-from edge_sdk.core.windows import WindowSet, increase
+from edge_sdk.core.windows import WindowSet
 from tests.minimising import MINUTE_MS, NOON_MS, SERIAL, Minimised, field, kind_of, view_of, windowed
 
 FIVE_MS = 5 * MINUTE_MS
@@ -281,6 +282,20 @@ def test_a_window_opened_before_anyone_told_the_time_is_not_idle_at_once() -> No
     site.windows.mono_ms += 2 * FIVE_MS
     site.windows.close_idle()
     assert site.finished() == [(0, 1, 1)]
+
+
+def test_windows_say_up_to_when_they_are_open_or_closed() -> None:
+    site = Site(windowed(Window.SUM))
+    assert site.windows.latest_ms() == 0
+    site.hear(1, 5)
+    site.hear(6, 5, source="B")
+    assert site.windows.latest_ms() == NOON_MS + 2 * FIVE_MS
+    site.windows.mono_ms = 3 * FIVE_MS
+    site.windows.close_idle()
+    site.windows.mono_ms += 2 * FIVE_MS
+    site.windows.close_idle()
+    assert not site.windows.has_open
+    assert site.windows.latest_ms() == NOON_MS + 2 * FIVE_MS
 
 
 def test_windows_begin_where_the_day_of_the_site_begins() -> None:
