@@ -25,7 +25,7 @@ from edge_sdk.events import Event, tell
 from edge_sdk.firmware import FirmwareLink
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.lanes import deliver
-from edge_sdk.opening import chance, open_site
+from edge_sdk.opening import chance, draw, open_site
 from edge_sdk.transport import Transport
 
 T = TypeVar("T")
@@ -187,6 +187,7 @@ class Running:
                 address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
             ),
             chance=chance,
+            draw=draw,
             stopped=stopped,
         )
 

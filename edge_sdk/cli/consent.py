@@ -160,6 +160,7 @@ async def _deliver(config: Config, timeout_s: float) -> int:
             address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
         ),
         chance=chance,
+        draw=draw,
         stopped=stopped,
     )
     return len(waiting(config.folder))
