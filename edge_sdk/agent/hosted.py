@@ -26,7 +26,7 @@ from edge_sdk.errors import ConfigError, EdgeError
 from edge_sdk.events import Event, tell
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.lanes import deliver
-from edge_sdk.opening import chance
+from edge_sdk.opening import chance, draw
 from edge_sdk.policy_file import load_policy, policy_text
 from edge_sdk.running import Running
 
@@ -201,6 +201,7 @@ class Hosted:
                     address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
                 ),
                 chance=chance,
+                draw=draw,
                 stopped=self._stopped,
             )
 
