@@ -130,7 +130,7 @@ class Binding:
         """
         with self._recording.lock:
             for stream in self.streams.values():
-                stream.cut()
+                stream.cut(goes_on=not stream.record.ended)
 
     def grant_of(self, stream: Stream, now: Now) -> CollectGrant | None:
         """

@@ -217,6 +217,7 @@ class Line:
         self.step(now, flush=True)
         self.books.close_day(now)
         self.books.add(Happened.STOPPED, now)
+        self.consent.keep_floor(now, stopping=True)
         with self.rooms.outbox.transaction():
             self._store_counts(now, whole=True)
             self.rooms.outbox.set_number("clean", 1)

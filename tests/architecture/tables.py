@@ -17,7 +17,7 @@ MAX_GATEWAY_LINES: Final = 118  # the public object: the whole line on one scree
 
 # --- who may import whom. A room is the first name below the package; `core`, `collector`, `cli` hold more.
 GROUND: Final = frozenset({"core", "errors"})
-FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore", "carrying", "marks", "release"}
+FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "marks", "release"} | {"keystore", "carrying", "floorpage"}
 SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
     | {"sources", "profiles", "firmware"}
@@ -46,6 +46,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "release": frozenset(),
     "marks": GROUND,
     "keystore": GROUND | {"files"},
+    "floorpage": GROUND | {"files"},
     "carrying": GROUND | {"events", "transport"},
     **dict.fromkeys(SIBLINGS, FLOOR),
     **dict.fromkeys(MIDDLE, FLOOR | SIBLINGS),
