@@ -17,7 +17,9 @@ MAX_GATEWAY_LINES: Final = 118  # the public object: the whole line on one scree
 
 # --- who may import whom. A room is the first name below the package; `core`, `collector`, `cli` hold more.
 GROUND: Final = frozenset({"core", "errors"})
-FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "marks", "release"} | {"keystore", "carrying", "floorpage"}
+FLOOR: Final = (
+    GROUND | {"files", "clock", "events", "transport", "marks", "release"} | {"keystore", "carrying", "floorpage"}
+)
 SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
     | {"sources", "profiles", "firmware"}
