@@ -236,7 +236,6 @@ class Line:
                 stream.take()
             held = self._held_rows()
             came, losses = self.recording.harvest(now.wall_ms, held_rows=held)
-            self.recording.marks.take()
             unseen = self.recording.take_unseen()
             if now.wall_ms // DAY_MS != self._day:
                 self._day = now.wall_ms // DAY_MS

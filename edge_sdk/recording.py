@@ -203,6 +203,7 @@ class Recording:
                     if name in _TALLY_REASONS:
                         losses[kind, _TALLY_REASONS[name]] += count
         self.counts["recorded"] += came
+        self.marks.take()
         return came, losses
 
     def make_room(self, *, held_rows: int) -> None:
