@@ -50,7 +50,7 @@ def erase_unopened(config: Config, firmware: FirmwareLink | None = None) -> tupl
             generation=vault.ring.generation.id,
             nonce=None,
             scope=(),
-            at_s=Clock(held.floor_ms).now().wall_s,
+            at_s=Clock(_floor_ms(vault)).now().wall_s,
             uses={name: (use.kids, use.streams) for name, use in held.uses.items()},
             ledger=last_head(folder) or _NO_LEDGER,
             software=f"edge-sdk {__version__}",
@@ -63,6 +63,13 @@ def erase_unopened(config: Config, firmware: FirmwareLink | None = None) -> tupl
         return erase(folder, lane, intent, key_store, attached), lane
     finally:
         lock.close()
+
+
+def _floor_ms(vault: Vault) -> int:
+    try:
+        return vault.read_floor()
+    except EdgeError:
+        return 0
 
 
 def _held(vault: Vault) -> Held:

@@ -15,10 +15,12 @@ from edge_sdk.core import claims
 from edge_sdk.core.documents import Root
 from edge_sdk.core.messages import accept_time, encode_time_request
 from edge_sdk.errors import BadInput
-from edge_sdk.transport import Request, Transport
+from edge_sdk.transport import Lane, Request, Transport
 
 
-async def hear_time(clock: Clock, root: Root, transport: Transport, *, draw: Callable[[int], bytes]) -> bool:
+async def hear_time(
+    clock: Clock, root: Root, transport: Transport, *, draw: Callable[[int], bytes], lane: Lane = Lane.NORMAL
+) -> bool:
     """
     Ask for the time and take a good answer; return whether there was one.
 
@@ -26,7 +28,7 @@ async def hear_time(clock: Clock, root: Root, transport: Transport, *, draw: Cal
         UplinkError: the request could not even be tried.
     """
     nonce = draw(claims.ID_BYTES)
-    request = Request("POST", "/v1/time", {"Content-Type": "application/cose"}, encode_time_request(nonce))
+    request = Request("POST", "/v1/time", {"Content-Type": "application/cose"}, encode_time_request(nonce), lane)
     response = await carry(transport, request)
     if response.status != 200:
         return False

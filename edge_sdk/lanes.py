@@ -3,7 +3,8 @@ Lane sets of generations that are over: each holds a wipe receipt until the auth
 
 A wiped site keeps its lane set under another name, so that a new generation can be enrolled beside it. Delivering needs
 nothing else: routing secret, address, pinned root and the sealed receipt lie in it. No status code, quota or consent
-drops a receipt; only a signed receipt for it does, and then the lane set is overwritten and removed.
+drops a receipt; only a signed receipt for it does, and then the lane set is overwritten and removed. Where the clock or
+the root of this device are behind, signed time and the roots that follow are asked for, as a running site does.
 
 Files: lane.0.bin to lane.7.bin; where all of them are taken, a ninth waits as lane.bin and holds up the next enrolment.
 """
@@ -20,19 +21,20 @@ from typing import Final
 from edge_sdk import files
 from edge_sdk.carrying import carry, let_go
 from edge_sdk.clock import Clock
-from edge_sdk.core.documents import pinned_root
+from edge_sdk.core.documents import accept_root, pinned_root
 from edge_sdk.core.envelope import outer
 from edge_sdk.core.keys import authorization, epoch_of, route
 from edge_sdk.core.receipt import Kind, judge
 from edge_sdk.core.retry import delay_s
-from edge_sdk.errors import FolderInUse, StorageError, UplinkError
+from edge_sdk.errors import EdgeError, FolderInUse, StorageError
 from edge_sdk.hearing import hear_time
 from edge_sdk.transport import Lane as QueueLane
-from edge_sdk.transport import Request, Transport
-from edge_sdk.vault import Lane, read_lane
+from edge_sdk.transport import Request, Response, Transport
+from edge_sdk.vault import Draw, Lane, read_lane
 
 MAX_LANES: Final = 8
 _PATH: Final = "/v1/control"
+_CONTENT: Final = {"Content-Type": "application/cose"}
 _FIRST: Final = "lane.bin"
 
 
@@ -79,7 +81,7 @@ async def deliver(
     *,
     transport_to: Callable[[str], Transport],
     chance: Callable[[], float],
-    draw: Callable[[int], bytes],
+    draw: Draw,
     stopped: asyncio.Event,
 ) -> None:
     """
@@ -87,7 +89,7 @@ async def deliver(
 
     Args:
         transport_to: makes a transport to an address.
-        draw: returns random bytes; a device whose clock is wrong asks for the time.
+        draw: returns random bytes, for the nonce of a request for signed time.
 
     After a power cut: a receipt is there and tried again, or was signed for; sent twice it is stored once.
     """
@@ -109,7 +111,7 @@ async def deliver_held(
     *,
     transport_to: Callable[[str], Transport],
     chance: Callable[[], float],
-    draw: Callable[[int], bytes],
+    draw: Draw,
     stopped: asyncio.Event,
 ) -> bool:
     """
@@ -117,7 +119,7 @@ async def deliver_held(
     """
     clock, attempt = Clock(), 0
     while not stopped.is_set():
-        if await _is_signed_for(lane, transport_to, clock, draw):
+        if await _is_signed_for(lane, transport_to(lane.address), clock, draw):
             return True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopped.wait(), delay_s(attempt, chance()))
@@ -144,7 +146,7 @@ def _forget(place: Path, receipt: bytes) -> None:
 
 
 async def _deliver_one(
-    place: Path, transport_to: Callable[[str], Transport], clock: Clock, draw: Callable[[int], bytes]
+    place: Path, transport_to: Callable[[str], Transport], clock: Clock, draw: Draw
 ) -> bytes | None:
     """
     Try once, return the receipt that was signed for; a lane set that cannot be read is tried again like one that is
@@ -152,37 +154,51 @@ async def _deliver_one(
     """
     try:
         lane = read_lane(place.parent, place.name)
-    except StorageError:
+        transport = transport_to(lane.address)
+    except EdgeError:
         return None
-    return lane.receipt if await _is_signed_for(lane, transport_to, clock, draw) else None
+    return lane.receipt if await _is_signed_for(lane, transport, clock, draw) else None
 
 
-async def _is_signed_for(
-    lane: Lane, transport_to: Callable[[str], Transport], clock: Clock, draw: Callable[[int], bytes]
-) -> bool:
-    root, transport = pinned_root(lane.root), transport_to(lane.address)
-    headers = {
-        "Authorization": authorization(
-            route(lane.routing, epoch_of(clock.now().wall_s)), "POST", _PATH, lane.receipt
-        ),
-        "Content-Type": "application/cose",
-    }
+async def _is_signed_for(lane: Lane, transport: Transport, clock: Clock, draw: Draw) -> bool:
     try:
-        response = await carry(transport, Request("POST", _PATH, headers, lane.receipt, QueueLane.WIPE))
-        if response.status == 401:  # a tag of another day is not known: the next try has another clock
-            await hear_time(clock, root, transport, draw=draw)
-    except (UplinkError, OSError):
+        response = await _ask(transport, lane, clock, "POST", _PATH, lane.receipt)
+        if response.status == 401:  # a tag of another day is not known: perhaps it is this clock that is wrong
+            await hear_time(clock, pinned_root(lane.root), transport, draw=draw, lane=QueueLane.WIPE)
+            response = await _ask(transport, lane, clock, "POST", _PATH, lane.receipt)
+        return await _is_receipted(response, transport, lane, clock)
+    except (EdgeError, OSError):
         return False
     finally:
         await let_go(transport)
-    outcome = judge(
-        response.status,
-        response.body,
-        root=root,
-        batch_id=outer(lane.receipt).batch_id or b"",
-        body_sha256=hashlib.sha256(lane.receipt).digest(),
-    )
-    return outcome.kind is Kind.ACKED
+
+
+async def _is_receipted(response: Response, transport: Transport, lane: Lane, clock: Clock) -> bool:
+    """
+    Tell whether an answer is a receipt, by the root that was pinned or one that follows it step by step.
+
+    Roots taken here are not stored: the lane goes when there is a receipt, and asks again when there is none.
+    """
+    root = pinned_root(lane.root)
+    while True:
+        outcome = judge(
+            response.status,
+            response.body,
+            root=root,
+            batch_id=outer(lane.receipt).batch_id or b"",
+            body_sha256=hashlib.sha256(lane.receipt).digest(),
+        )
+        if outcome.kind is not Kind.LATER or response.status != 200:
+            return outcome.kind is Kind.ACKED
+        root = accept_root(root, (await _ask(transport, lane, clock, "GET", f"/v1/root/{root.version + 1}")).body)
+
+
+async def _ask(
+    transport: Transport, lane: Lane, clock: Clock, method: str, path: str, body: bytes = b""
+) -> Response:
+    tag = route(lane.routing, epoch_of(clock.now().wall_s))
+    headers = {"Authorization": authorization(tag, method, path, body)} | (_CONTENT if body else {})
+    return await carry(transport, Request(method, path, headers, body, QueueLane.WIPE))
 
 
 def _has_receipt(folder: Path) -> bool:

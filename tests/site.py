@@ -203,13 +203,13 @@ class Reached:
 
 
 @functools.cache
-def _template(granted: tuple[str, ...]) -> Path:
+def _template(granted: tuple[str, ...], policy: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="edge-sdk-tests-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    (folder / "policy.toml").write_text(POLICY)
+    (folder / "policy.toml").write_text(policy)
     (folder / "site.toml").write_text(SITE)
     founding = Founding(
-        policies=[load_policy(POLICY, where="policy.toml")],
+        policies=[load_policy(policy, where="policy.toml")],
         region="EU",
         mechanism=Mechanism.NONE,
         granted=granted,
@@ -230,10 +230,10 @@ def reached(collector: Path) -> Iterator[Reached]:
         yield Reached(reception)
 
 
-def local_site(folder: Path, *, granted: Iterable[str] = ("improvement",)) -> LocalSite:
+def local_site(folder: Path, *, granted: Iterable[str] = ("improvement",), policy: str = POLICY) -> LocalSite:
     """Make an enrolled site in *folder*/plant."""
     target = folder / "plant"
-    shutil.copytree(_template(tuple(sorted(granted))), target)
+    shutil.copytree(_template(tuple(sorted(granted)), policy), target)
     return LocalSite(target)
 
 

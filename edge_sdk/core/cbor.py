@@ -12,7 +12,7 @@ Does not: know what a message means (shape does). Neighbours: shape above, cbor2
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import cbor2
 
@@ -26,6 +26,8 @@ _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(8)
 _LONG_HEADS: Final = {24: 1, 25: 2, 26: 4, 27: 8}  # additional information -> bytes of argument that follow
 _SMALLEST: Final = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}  # below this a shorter head exists
 _FALSE, _NULL = 20, 22
+_BEYOND: Final = 1 << 64
+_FLAT: Final = frozenset({int, bytes, str, bool, type(None)})
 
 
 def encode(value: object) -> bytes:
@@ -36,6 +38,8 @@ def encode(value: object) -> bytes:
         ValueError: *value* holds something that ``decode`` would not take back (a programmer's mistake).
     """
     encoded = cbor2.dumps(value, canonical=True)
+    if _is_plain(value, MAX_DEPTH):
+        return encoded
     try:
         _scan(encoded, "value")
     except Malformed as exc:
@@ -63,6 +67,30 @@ def decode(data: bytes, limit: int, what: str = "message") -> object:
     if cbor2.dumps(value, canonical=True) != data:
         raise Malformed(f"{what} is not deterministically encoded")
     return value
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """
+    Tell whether *value* is of the subset beyond doubt, so that its encoding needs no second look.
+
+    What an array holds is judged by the set of its types, and its numbers by the least and the greatest.
+    """
+    kind = type(value)
+    if kind is dict:
+        return all(type(key) is int and _is_short(key) for key in value) and _is_plain([*value.values()], depth)
+    if kind is not list:
+        return kind in _FLAT and _is_plain([value], 1)
+    if not depth:
+        return False
+    kinds = set(map(type, value))
+    if not kinds <= _FLAT:
+        return all(_is_plain(item, depth - 1) for item in value)
+    numbers = [item for item in value if type(item) is int] if int in kinds else [0]
+    return min(numbers) >= -_BEYOND and max(numbers) < _BEYOND
+
+
+def _is_short(key: int) -> bool:
+    return -24 <= key < 24 or -(1 << 32) <= key < -(1 << 16)
 
 
 def _scan(data: bytes, what: str) -> None:

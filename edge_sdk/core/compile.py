@@ -3,7 +3,8 @@ A policy as straight-line Python: one function per kind for exactly the purposes
 
 As dataclasses and attrs do, the text of a function is written once per shape and executed with its constants bound.
 The function checks each declared field with one comparison (the strict twin is ``reading.check``), then appends one
-row per view, or adds to one window per view. It does no I/O, keeps nothing else, and forgets the reading when it
+row per view, or adds to the block of one window per view (``gathering``). What several views have alike, a value or a
+whole row, is made once; pseudonyms never are. It does no I/O, keeps nothing else, and forgets the reading when it
 returns. Which purposes are bound is decided by who holds a :class:`CollectGrant`.
 """
 
@@ -17,12 +18,13 @@ from typing import Any, NamedTuple
 
 from edge_sdk.core import reading, transforms
 from edge_sdk.core.consent import CollectGrant
-from edge_sdk.core.policy import NUMERIC, FieldType, Kind, TextRule, View, ViewField, Window
+from edge_sdk.core.gathering import BLOCK, END, START, block_rows
+from edge_sdk.core.policy import NUMERIC, FieldType, Kind, TextRule, View, ViewField
 from edge_sdk.core.policy import Field as PolicyField
 from edge_sdk.core.pseudonym import Pseudonyms
 from edge_sdk.core.table import Row
 from edge_sdk.core.units import BINARY64_INTEGER
-from edge_sdk.core.windows import COUNT, END, START, WindowSet, increase, slot_places
+from edge_sdk.core.windows import WindowSet
 
 Minimiser = Callable[[Mapping[str, Any], int], int]
 
@@ -61,9 +63,10 @@ def make_outlet(view: View, *, names: Mapping[str, Pseudonyms], offset_ms: int =
     """
     outlet = Outlet(view, [], names)
     if view.every_ms is not None:
-        outlet.windows = WindowSet(
-            view, emit=outlet.rows.append, show_source=_source_shower(view, names), offset_ms=offset_ms
-        )
+        show = {
+            view_field.field.name: _text_maker(view_field, names) for view_field in view.fields if view_field.is_text
+        }
+        outlet.windows = WindowSet(view, emit=outlet.rows.append, show=show, offset_ms=offset_ms)
     return outlet
 
 
@@ -81,26 +84,31 @@ def compile_kind(kind: Kind, granted: Sequence[tuple[Outlet, CollectGrant]], tal
     if not all(isinstance(grant, CollectGrant) for _, grant in granted):
         raise TypeError("an outlet without a grant to collect")
     outlets = [outlet for outlet, _ in granted]
-    text = _write(kind, tuple(outlet.view for outlet in outlets))
+    views = tuple(outlet.view for outlet in outlets)
     bound: dict[str, Any] = {
         "tally": tally,
         "sources": set(),
         "check": reading.check,
         "declared": kind.fields,
         "names_declared": frozenset(declared.name for declared in kind.fields),
-        "increase": increase,
         "shape": transforms.shape_number,
         "clip": transforms.clip,
     }
+    for at, declared in enumerate(kind.fields):
+        if declared.type is FieldType.ENUM:
+            bound[f"labels_{at}"] = reading.places_of_labels(declared)
     for at, outlet in enumerate(outlets):
         bound[f"append_{at}"] = outlet.rows.append
-        bound[f"fields_{at}"] = outlet.view.fields
         if outlet.windows is not None:
             bound[f"open_{at}"] = outlet.windows.open
             bound[f"roll_{at}"] = outlet.windows.roll
-        for place, view_field in enumerate(outlet.view.fields):
-            if view_field.is_text:
-                bound[f"text_{at}_{place}"] = _text_maker(view_field, outlet.names)
+            bound[f"fold_{at}"] = outlet.windows.fold
+    for (at, place), number in _rules(views).items():
+        view_field = views[at].fields[place]
+        bound[f"field_{number}"] = view_field
+        if view_field.is_text:
+            bound[f"text_{number}"] = _text_maker(view_field, outlets[at].names)
+    text = _write(kind, views)
     exec(_compiled(text, kind.name), bound)  # noqa: S102 - the text is ours; names from the policy appear only through repr()
     minimise: Minimiser = bound["minimise"]
     return minimise
@@ -124,12 +132,6 @@ def _text_maker(view_field: ViewField, names: Mapping[str, Pseudonyms]) -> Calla
     return transforms.text_rule(view_field)
 
 
-def _source_shower(view: View, names: Mapping[str, Pseudonyms]) -> Callable[[str], Any]:
-    if view.group is None:
-        return lambda _: None
-    return _text_maker(view.fields[view.group], names)
-
-
 class _Names(NamedTuple):
     """
     Names that a written function uses for its fields: ``f0`` is the canonical value of the first declared one.
@@ -148,45 +150,73 @@ def _write(kind: Kind, views: tuple[View, ...]) -> str:
         lines += _write_check(kind, declared, at)
     lines += _write_gate(kind, names)
     lines.append(f"    taken = {sum(view.every_ms is None for view in views)}")  # windows may find it late
-    for at, view in enumerate(views):
-        lines += _write_row(at, view, names) if view.every_ms is None else _write_window(at, view, names)
+    lines += _write_rows(views, names)
+    lines += _write_windows(views, names)
     lines.append("    return taken")
     return "\n".join(lines)
 
 
+def _rules(views: tuple[View, ...]) -> dict[tuple[int, int], int]:
+    """
+    Return a number for each field of each view, the same for fields that leave alike; a pseudonym has its own.
+    """
+    numbers: dict[ViewField | tuple[int, int], int] = {}
+    return {
+        (at, place): numbers.setdefault(
+            (at, place) if view_field.text is TextRule.PSEUDONYM else view_field, len(numbers)
+        )
+        for at, view in enumerate(views)
+        for place, view_field in enumerate(view.fields)
+    }
+
+
 def _write_check(kind: Kind, declared: PolicyField, at: int) -> list[str]:
-    costs_reading = kind.on_invalid == "reading"
-    lines = [
-        f"    v = get({declared.name!r})",
-        "    if v is None:",
-        f"        f{at} = None; missing += 1",
-        *_write_fast(declared, at),
+    usual = [*_usual_cases(declared, at), ("v is None", f"f{at} = None; missing += 1")]
+    lines = [f"    v = get({declared.name!r})"]
+    for number, (condition, then) in enumerate(usual):
+        lines += [f"    {'elif' if number else 'if'} {condition}:", f"        {then}"]
+    lines += [
         "    else:",
         f"        f{at} = check(declared[{at}], v)",
         f"        if f{at} is None:",
         "            tally.invalid_values += 1",
     ]
-    if costs_reading:
+    if kind.on_invalid == "reading":
         lines += ["            tally.invalid_readings += 1", "            return 0"]
     return lines
 
 
-def _write_fast(declared: PolicyField, at: int) -> list[str]:
+def _usual_cases(declared: PolicyField, at: int) -> list[tuple[str, str]]:
     """
-    Write the usual case of one field as a single comparison; what it lets in, ``reading.check`` lets in alike.
+    Return the usual cases of one field, each as one comparison and what it does; ``reading.check`` does the same.
+
+    Beside a float value the factor is a float: the same product, and Python has a faster one for two floats.
     """
-    if declared.type in NUMERIC:
-        low, high = _sure_floats(declared)
-        least, most = _sure_integers(declared)
-        multiplier, divisor = declared.step.multiplier(), declared.step.divisor()
-        scaled = "v" if multiplier == 1 else f"v * {multiplier}"
-        scaled = scaled if divisor == 1 else f"{scaled} / {divisor}"
-        lines = [f"    elif type(v) is float and {low!r} <= v <= {high!r}:", f"        f{at} = round({scaled})"]
-        whole = "v" if multiplier == 1 == divisor else f"round({scaled})"
-        return [*lines, f"    elif type(v) is int and {least} <= v <= {most}:", f"        f{at} = {whole}"]
-    if declared.type is FieldType.TEXT:
-        return [f"    elif type(v) is str and len(v) <= {declared.max_length} and v.isascii():", f"        f{at} = v"]
-    return []
+    match declared.type:
+        case declared_type if declared_type in NUMERIC:
+            low, high = _sure_floats(declared)
+            least, most = _sure_integers(declared)
+            whole = _scaled(declared, int)
+            return [
+                (f"type(v) is float and {low!r} <= v <= {high!r}", f"f{at} = ({_scaled(declared, float)}).__round__()"),
+                (f"type(v) is int and {least} <= v <= {most}", f"f{at} = {'v' if whole == 'v' else f'round({whole})'}"),
+            ]
+        case FieldType.TEXT:
+            return [(f"type(v) is str and len(v) <= {declared.max_length} and v.isascii()", f"f{at} = v")]
+        case FieldType.ENUM:
+            return [(f"type(v) is str and v in labels_{at}", f"f{at} = labels_{at}[v]")]
+        case FieldType.FLAGS:
+            return [(f"type(v) is int and 0 <= v < {1 << len(declared.values)}", f"f{at} = v")]
+        case FieldType.BOOL:
+            return [("type(v) is bool", f"f{at} = int(v)")]
+        case _:  # addresses and places are parsed
+            return []
+
+
+def _scaled(declared: PolicyField, as_number: type) -> str:
+    multiplier, divisor = as_number(declared.step.multiplier()), as_number(declared.step.divisor())
+    scaled = "v" if multiplier == 1 else f"v * {multiplier!r}"
+    return scaled if divisor == 1 else f"{scaled} / {divisor!r}"
 
 
 def _sure_floats(declared: PolicyField) -> tuple[float, float]:
@@ -224,76 +254,63 @@ def _write_gate(kind: Kind, names: _Names) -> list[str]:
     ]
 
 
-def _write_row(at: int, view: View, names: _Names) -> list[str]:
-    values = [_value(at, place, view_field, names) for place, view_field in enumerate(view.fields)]
-    return [f"    append_{at}(({', '.join(['at_ms', *values])},))"]
-
-
-def _value(at: int, place: int, view_field: ViewField, names: _Names) -> str:
-    name = names.of_field[view_field.field.name]
-    if view_field.is_text:
-        if view_field.text is TextRule.KEEP:
-            return name
-        return f"None if {name} is None else text_{at}_{place}({name})"
-    if view_field.clip is not None:
-        return f"None if {name} is None else shape(fields_{at}[{place}], clip(fields_{at}[{place}], {name}))"
-    if view_field.band:
-        return f"None if {name} is None else shape(fields_{at}[{place}], {name})"
-    if view_field.factor == 1:
-        return name
-    return f"None if {name} is None else ({name} + {view_field.factor // 2}) // {view_field.factor}"
-
-
-def _write_window(at: int, view: View, names: _Names) -> list[str]:
-    source = names.source
-    lines = [
-        f"    w = open_{at}.get({source})",
-        f"    if w is None or not w[{START}] <= at_ms < w[{END}]:",
-        f"        w = roll_{at}({source}, at_ms)",
-        "    if w is not None:",
-        f"        taken += 1; w[{COUNT}] += 1",
-    ]
-    for (place, view_field), slot in zip(enumerate(view.fields), slot_places(view), strict=True):
-        if view_field.window is not None:
-            lines += _write_slot(at, place, view_field, slot, names.of_field[view_field.field.name])
+def _write_rows(views: tuple[View, ...], names: _Names) -> list[str]:
+    """
+    Write the rows of views without windows; a value or row that several of them have is made once.
+    """
+    rules, made, lines = _rules(views), set(), []
+    rows: dict[str, list[int]] = {}
+    for at, view in enumerate(views):
+        if view.every_ms is not None:
+            continue
+        values = ["at_ms"]
+        for place, view_field in enumerate(view.fields):
+            number, name = rules[at, place], names.of_field[view_field.field.name]
+            text = _value(number, view_field, name)
+            if text != name and f"x{number}" not in made:
+                made.add(f"x{number}")
+                lines.append(f"    x{number} = None if {name} is None else {text}")
+            values.append(name if text == name else f"x{number}")
+        rows.setdefault(f"({', '.join(values)},)", []).append(at)
+    for row, takers in rows.items():
+        lines += [f"    row = {row}", *(f"    append_{at}(row)" for at in takers)]
     return lines
 
 
-def _write_slot(at: int, place: int, view_field: ViewField, slot: int, name: str) -> list[str]:
-    value = name
+def _value(number: int, view_field: ViewField, name: str) -> str:
     if view_field.is_text:
-        value = f"text_{at}_{place}({name})"
-    elif view_field.clip is not None:
-        value = f"clip(fields_{at}[{place}], {name})"
-    lines = [f"        if {name} is not None:"]
-    if value != name:
-        lines.append(f"            x = {value}")
-        value = "x"
-    return [*lines, *(f"            {line}" for line in _slot_lines(view_field, slot, value))]
+        return name if view_field.text is TextRule.KEEP else f"text_{number}({name})"
+    if view_field.clip is not None:
+        return f"shape(field_{number}, clip(field_{number}, {name}))"
+    if view_field.band:
+        return f"shape(field_{number}, {name})"
+    if view_field.factor == 1:
+        return name
+    return f"({name} + {view_field.factor // 2}) // {view_field.factor}"
 
 
-def _slot_lines(view_field: ViewField, slot: int, value: str) -> list[str]:
-    match view_field.window:
-        case Window.MEAN | Window.SUM:
-            return [f"w[{slot}] += {value}; w[{slot + 1}] += 1"]
-        case Window.COUNT:
-            return [f"w[{slot}] += 1"]
-        case Window.MIN:
-            return [f"if w[{slot}] is None or {value} < w[{slot}]: w[{slot}] = {value}"]
-        case Window.MAX:
-            return [f"if w[{slot}] is None or {value} > w[{slot}]: w[{slot}] = {value}"]
-        case Window.FIRST:
-            return [f"if w[{slot}] is None or at_ms < w[{slot + 1}]: w[{slot}] = {value}; w[{slot + 1}] = at_ms"]
-        case Window.LAST:
-            return [f"if w[{slot}] is None or at_ms >= w[{slot + 1}]: w[{slot}] = {value}; w[{slot + 1}] = at_ms"]
-        case _:  # delta
-            pass
-    first, first_at, last, last_at, total = (f"w[{at}]" for at in range(slot, slot + 5))
-    after, before = (
-        f"{total} += increase({view_field.field.modulus}, {step})" for step in (f"{last}, {value}", f"{value}, {first}")
-    )
-    return [
-        f"if {first} is None: {first} = {last} = {value}; {first_at} = {last_at} = at_ms",
-        f"elif at_ms >= {last_at}: {after}; {last} = {value}; {last_at} = at_ms",
-        f"elif at_ms < {first_at}: {before}; {first} = {value}; {first_at} = at_ms",
-    ]
+def _write_windows(views: tuple[View, ...], names: _Names) -> list[str]:
+    """
+    Write the blocks of views with windows; views that gather the same fields share what a reading adds.
+    """
+    lines: list[str] = []
+    gathered: dict[str, str] = {}
+    for at, view in enumerate(views):
+        if view.every_ms is None:
+            continue
+        values = [names.of_field[view_field.field.name] for view_field in view.fields if view_field.window]
+        row = f"({', '.join(['at_ms', *values])},)"
+        if row not in gathered:
+            gathered[row] = f"g{at}"
+            lines.append(f"    g{at} = {row}")
+        lines += [
+            f"    w = open_{at}.get({names.source})",
+            f"    if w is None or not w[{START}] <= at_ms < w[{END}]:",
+            f"        w = roll_{at}({names.source}, at_ms)",
+            "    if w is not None:",
+            "        taken += 1",
+            f"        block = w[{BLOCK}]; block.append({gathered[row]})",
+            f"        if len(block) >= {block_rows(view)}:",
+            f"            fold_{at}(w)",
+        ]
+    return lines

@@ -42,6 +42,13 @@ def check(field: Field, value: object) -> int | str | None:
     return _CHECKS[field.type](field, value)
 
 
+def places_of_labels(field: Field) -> Mapping[str, int]:
+    """
+    Return what :func:`check` makes of each label of an enum.
+    """
+    return {label: place for label in field.values if (place := _enum(field, label)) is not None}
+
+
 def _number(field: Field, value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

@@ -8,57 +8,22 @@ order neither becomes the last nor looks like a counter that restarted. A window
 (start, restart, consent or period change) is marked partial. What :meth:`WindowSet.snapshot` returns holds no raw
 source: sources are keyed tags there. Sources remembered are bounded, whatever is invented outside.
 
-State of an open window is a plain list, because compiled code adds to it:
-``[start_ms, end_ms, count, partial, opened_mono_ms, source, *slots]``.
+What the open windows hold is plain lists (``gathering``), because compiled code adds to them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+import struct
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Any, Final, NamedTuple
 
-from edge_sdk.core.policy import View, ViewField, Window
+from edge_sdk.core.gathering import COUNT, END, OPENED, PARTIAL, SLOTS, SOURCE, START, Gathering, Pane, slot_count
+from edge_sdk.core.policy import View
 from edge_sdk.core.table import Row
-from edge_sdk.core.transforms import shape_mean, shape_number
 
-START, END, COUNT, PARTIAL, OPENED, SOURCE, SLOTS = range(7)
-_EMPTY: Final[dict[Window, tuple[Any, ...]]] = {
-    Window.MEAN: (0, 0),
-    Window.SUM: (0, 0),
-    Window.COUNT: (0,),
-    Window.MIN: (None,),
-    Window.MAX: (None,),
-    Window.FIRST: (None, 0),  # and when it was
-    Window.LAST: (None, 0),
-    Window.DELTA: (None, 0, None, 0, 0),  # first and when, last and when, increase between them
-}
-_WIDEST = (1 << 62) - 1  # between two values of this size lies a difference that a column can hold
-_LIMB = 1 << 62
-
-Pane = list[Any]
-
-
-def slot_places(view: View) -> list[int]:
-    """
-    Return where in a pane the slots of each field of *view* begin; the source has none (-1).
-    """
-    places, place = [], SLOTS
-    for view_field in view.fields:
-        places.append(place if view_field.window else -1)
-        place += len(_EMPTY[view_field.window]) if view_field.window else 0
-    return places
-
-
-def increase(modulus: int, previous: int, value: int) -> int:
-    """
-    Return how far a counter went from *previous* to *value*, through a wrap at *modulus* or a reset to 0.
-    """
-    step = value - previous
-    if step >= 0:
-        return step
-    if modulus and -step > modulus // 2:
-        return step + modulus
-    return value  # it restarted at 0: what it shows now is what was counted since
+_LIMB: Final = 1 << 62
+_PACKED_PARTS: Final = 3  # of an entry of a snapshot whose numbers are packed
 
 
 class _Trail:
@@ -66,13 +31,15 @@ class _Trail:
     One source's open windows and what the next one continues from.
     """
 
-    __slots__ = ("carry", "closed_until", "current", "previous")
+    __slots__ = ("carry", "carry_ms", "closed_until", "current", "previous", "tag")
 
     def __init__(self) -> None:
         self.current: Pane | None = None
         self.previous: Pane | None = None  # the window just before; there is none without a current one
         self.closed_until = 0
         self.carry: dict[int, int] = {}
+        self.carry_ms = 0  # when what is carried was read, where windows were cut: a later one may begin before it
+        self.tag: bytes | None = None  # what stands for the source in snapshots, once one was made
 
     @property
     def panes(self) -> list[Pane]:
@@ -89,14 +56,14 @@ class WindowSet:
     Args:
         view: a view with ``every_ms``.
         emit: takes each finished row.
-        show_source: turns a raw source into what the view says of it, None when the source does not leave.
+        show: by field name, what turns a text into what leaves; the source among them where it does.
         offset_ms: where in the day windows begin, from UTC midnight.
 
     ``mono_ms`` is the monotonic time as last told by the owner, 0 before that.
     """
 
     def __init__(
-        self, view: View, *, emit: Callable[[Row], None], show_source: Callable[[str], Any], offset_ms: int = 0
+        self, view: View, *, emit: Callable[[Row], None], show: Mapping[str, Callable[[str], Any]], offset_ms: int = 0
     ) -> None:
         assert view.every_ms is not None
         self.open: dict[str, Pane] = {}
@@ -105,10 +72,10 @@ class WindowSet:
         self._view = view
         self._every = self.every_ms = view.every_ms
         self._emit = emit
-        self._show_source = show_source
+        self._show_source = show.get(view.kind.source, _show_nothing)
         self._offset = offset_ms % view.every_ms
-        self._places = slot_places(view)
-        self._empty = [slot for view_field in view.fields if view_field.window for slot in _EMPTY[view_field.window]]
+        self._gathering = Gathering(view, show)
+        self.fold = self._gathering.fold
         self._trails: dict[str | bytes, _Trail] = {}  # the longest unheard first
         self._most_trails = 2 * view.kind.max_sources  # the compiled gate lets that many in around a change of day
         self._tag_of: Callable[[str], bytes] | None = None
@@ -150,7 +117,7 @@ class WindowSet:
         limit = self.mono_ms - 2 * self._every
         for source, trail in self._trails.items():
             for pane in trail.panes:
-                pane[OPENED] = pane[OPENED] or self.mono_ms  # opened before anyone told the time
+                pane[OPENED] = pane[OPENED] or self.mono_ms  # opened since the last look
             if trail.current is not None and trail.current[OPENED] <= limit:
                 self._close_all(trail)  # with the one before, even if a straggler opened that later
                 self._shut(source)
@@ -165,13 +132,25 @@ class WindowSet:
         """
         return any(trail.current is not None for trail in self._trails.values())
 
-    def cut(self) -> None:
+    def cut(self, *, goes_on: bool = False) -> None:
         """
         Close every window now, marked partial, and forget all sources: the stream ends.
+
+        Args:
+            goes_on: it does not end: counters go on from where they are, and a reading of the same window that comes
+                later opens another one.
         """
         for trail in self._trails.values():
+            began = trail.panes[0][START] if trail.panes else trail.closed_until
+            panes = trail.panes
             self._cut(trail)
-        self.discard()
+            trail.closed_until = began
+            trail.carry_ms = max([trail.carry_ms, *map(self._gathering.counted_ms, panes)])
+        if goes_on:
+            self.open.clear()
+            self._since = None
+        else:
+            self.discard()
 
     def latest_ms(self) -> int:
         """
@@ -194,9 +173,11 @@ class WindowSet:
         """
         entries = []
         for source, trail in self._trails.items():
-            kept = [[*pane[:OPENED], pane[SOURCE], *map(_split, pane[SLOTS:])] for pane in trail.panes]
-            tag = tag_of(source) if isinstance(source, str) else source
-            entries.append([tag, trail.closed_until, [[at, value] for at, value in trail.carry.items()], kept])
+            for pane in trail.panes:
+                self.fold(pane)
+            if trail.tag is None:
+                trail.tag = tag_of(source) if isinstance(source, str) else source
+            entries.append(_stored(trail, trail.tag))
         return entries
 
     def restore(self, entries: list[Any], tag_of: Callable[[str], bytes], mono_ms: int) -> None:
@@ -205,17 +186,17 @@ class WindowSet:
         """
         self._tag_of = tag_of
         self.mono_ms = mono_ms
-        for tag, closed_until, carry, kept in entries:
+        for entry in entries:
+            kept = whole_trail(entry, slot_count(self._view))
             trail = _Trail()
-            trail.closed_until = closed_until
-            trail.carry = dict(carry)
+            trail.closed_until, trail.carry = kept.closed_until, dict(kept.carry)
             panes = [
-                [start, end, count, 1, mono_ms, source, *map(whole_slot, slots)]
-                for start, end, count, _, source, *slots in kept
+                [start, end, count, 1, mono_ms, kept.source, [], *slots]
+                for start, end, count, _, *slots in kept.panes
             ]
             trail.current = panes.pop() if panes else None
             trail.previous = panes.pop() if panes else None
-            self._trails[tag] = trail
+            self._trails[kept.tag] = trail
 
     def _adopt(self, source: str, at_ms: int) -> _Trail:
         tag = self._tag_of(source) if self._tag_of is not None else None
@@ -241,7 +222,9 @@ class WindowSet:
     def _new(self, source: str, start: int) -> Pane:
         assert self._since is not None
         partial = int(start < self._since)
-        return [start, start + self._every, 0, partial, self.mono_ms, self._show_source(source), *self._empty]
+        shown = self._show_source(source)
+        # Not opened at the time last told: the board may have slept since then. The next look says when.
+        return [start, start + self._every, 0, partial, 0, shown, [], *self._gathering.empty]
 
     def _advance(self, trail: _Trail, start: int) -> None:
         if trail.previous is not None:
@@ -268,42 +251,65 @@ class WindowSet:
         trail.previous = trail.current = None
 
     def _close(self, trail: _Trail, pane: Pane) -> None:
-        values = [
-            pane[SOURCE] if place < 0 else self._finish(trail, view_field, pane, place)
-            for view_field, place in zip(self._view.fields, self._places, strict=True)
-        ]
+        self.fold(pane)
+        gathered = iter(self._gathering.finish(pane, trail.carry, trail.carry_ms))
+        values = [next(gathered) if view_field.window else pane[SOURCE] for view_field in self._view.fields]
         trail.closed_until = pane[END]
         # The count is of readings: one whose values were all invalid still counts.
         self._emit((pane[START], -pane[COUNT] if pane[PARTIAL] else pane[COUNT], *values))
 
-    def _finish(self, trail: _Trail, view_field: ViewField, pane: Pane, place: int) -> Any:
-        first = pane[place]
-        match view_field.window:
-            case Window.MEAN:
-                return shape_mean(view_field, first, pane[place + 1]) if pane[place + 1] else None
-            case Window.SUM:
-                return _fitting(shape_number(view_field, first)) if pane[place + 1] else None
-            case Window.COUNT:
-                return first
-            case Window.DELTA:
-                return self._finish_delta(trail, view_field, pane, place)
-            case _:  # min, max, first, last: the slot is the value
-                pass
-        return first if first is None or view_field.is_text else shape_number(view_field, first)
 
-    def _finish_delta(self, trail: _Trail, view_field: ViewField, pane: Pane, place: int) -> int | None:
-        first, _, last, _, increased = pane[place : place + 5]
-        if first is None:
-            return None
-        if place in trail.carry:
-            increased += increase(view_field.field.modulus, trail.carry[place], first)
-        trail.carry[place] = last
-        return _fitting(shape_number(view_field, increased))
+def _show_nothing(_: str) -> None:
+    return None
 
 
-def _fitting(value: int) -> int | None:
-    # Only sums of absurd values come here beyond it; a column could not hold them, and no false value may leave.
-    return value if -_WIDEST <= value <= _WIDEST else None
+class KeptTrail(NamedTuple):
+    """
+    What a snapshot holds of one source; a pane is ``[start_ms, end_ms, count, partial, *slots]``.
+    """
+
+    tag: bytes
+    source: str | bytes | None
+    closed_until: int
+    carry: list[Any]
+    panes: list[list[Any]]
+
+
+def whole_trail(stored: list[Any], slots: int) -> KeptTrail:
+    """
+    Return one entry of a snapshot.
+
+    Args:
+        slots: how many a pane of the view has.
+    """
+    if len(stored) > _PACKED_PARTS:
+        tag, source, closed_until, carry, panes = stored
+        return KeptTrail(tag, source, closed_until, carry, [[_whole(part) for part in pane] for pane in panes])
+    tag, source, packed = stored
+    closed_until, carried, *numbers = struct.unpack(f"<{len(packed) // 8}q", packed)
+    carry = [numbers[at : at + 2] for at in range(0, 2 * carried, 2)]
+    width = OPENED + slots
+    panes = [numbers[at : at + width] for at in range(2 * carried, len(numbers), width)]
+    return KeptTrail(tag, source, closed_until, carry, panes)
+
+
+def _stored(trail: _Trail, tag: bytes) -> list[Any]:
+    """
+    Return a folded trail as a snapshot holds it: its numbers packed where they are all numbers of 64 bits.
+
+    A flush stores every open window: eight bytes a number cost a tenth of what an array of them does.
+    """
+    panes = trail.panes
+    source = panes[-1][SOURCE] if panes else None
+    numbers = [trail.closed_until, len(trail.carry), *chain.from_iterable(trail.carry.items())]
+    for pane in panes:
+        numbers += pane[:OPENED]
+        numbers += pane[SLOTS:]
+    try:
+        return [tag, source, struct.pack(f"<{len(numbers)}q", *numbers)]
+    except struct.error:  # texts, none yet, or a number beyond 64 bits
+        kept = [[*pane[:OPENED], *map(_split, pane[SLOTS:])] for pane in panes]
+        return [tag, source, trail.closed_until, [[at, value] for at, value in trail.carry.items()], kept]
 
 
 def _split(slot: Any) -> Any:
@@ -313,8 +319,5 @@ def _split(slot: Any) -> Any:
     return list(divmod(slot, _LIMB)) if isinstance(slot, int) and not -_LIMB <= slot < _LIMB else slot
 
 
-def whole_slot(slot: Any) -> Any:
-    """
-    Return a slot as the pane had it before :meth:`WindowSet.snapshot`.
-    """
+def _whole(slot: Any) -> Any:
     return slot[0] * _LIMB + slot[1] if isinstance(slot, list) else slot

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
+from edge_sdk.core.gathering import slot_count, slot_places
 from edge_sdk.core.policy import FieldType, View, ViewField, Window
-from edge_sdk.core.windows import slot_places, whole_slot
+from edge_sdk.core.windows import KeptTrail, whole_trail
 
 Exact: TypeAlias = Decimal | int | str | bool | list[str] | None
 """A value at the resolution of its field; bytes of a pseudonym as hexadecimal digits."""
@@ -54,25 +55,24 @@ def open_sources(view: View, snapshot: Sequence[Any]) -> tuple[OpenSource, ...]:
     return tuple(
         OpenSource(
             kind=view.kind.name,
-            tag=tag,
-            closed_until_ms=closed_until,
-            goes_on_from={by_place[at].field.name: _exact(by_place[at], value) for at, value in carry},
-            windows=tuple(_window(view, pane) for pane in panes),
+            tag=kept.tag,
+            closed_until_ms=kept.closed_until,
+            goes_on_from={by_place[at].field.name: _exact(by_place[at], value) for at, value in kept.carry},
+            windows=tuple(_window(view, kept, pane) for pane in kept.panes),
         )
-        for tag, closed_until, carry, panes in snapshot
+        for kept in (whole_trail(entry, slot_count(view)) for entry in snapshot)
     )
 
 
-def _window(view: View, pane: Sequence[Any]) -> OpenWindow:
-    start, end, readings, _, source, *stored = pane
-    slots = [whole_slot(slot) for slot in stored]
+def _window(view: View, kept: KeptTrail, pane: Sequence[Any]) -> OpenWindow:
+    start, end, readings, _, *slots = pane
     fields, at = {}, 0
     for entry in view.fields:
         if entry.window is not None:
             names = _GATHERED[entry.window]
             fields[entry.field.name] = _told(entry, dict(zip(names, slots[at : at + len(names)], strict=True)))
             at += len(names)
-    shown = None if view.group is None else _exact(view.fields[view.group], source)
+    shown = None if view.group is None else _exact(view.fields[view.group], kept.source)
     return OpenWindow(start, end, readings, shown, fields)
 
 

@@ -61,7 +61,7 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def deliver(site: LocalSite, *, timeout_s: float = WAIT_S) -> None:
+def deliver(site: LocalSite, *, timeout_s: float = WAIT_S, answer_ms: int = 2000) -> None:
     """Deliver what waits, as a second `edge-sdk wipe` does."""
 
     async def within() -> None:
@@ -69,7 +69,7 @@ def deliver(site: LocalSite, *, timeout_s: float = WAIT_S) -> None:
         asyncio.get_running_loop().call_later(timeout_s, stopped.set)
         await deliver_receipts(
             site.state,
-            transport_to=lambda url: HttpTransport(url, timeout_ms=2000, proxy="", pins=()),
+            transport_to=lambda url: HttpTransport(url, timeout_ms=answer_ms, proxy="", pins=()),
             chance=lambda: 0.0,
             draw=draw,
             stopped=stopped,

@@ -85,12 +85,13 @@ def header(kid: bytes, typ: str = labels.TYP_BATCH) -> tuple[bytes, ...]:
     They stand between batch id, iv, ciphertext, encapsulated key and wrapped key. What stands before the ciphertext
     is its length, a Padme class, which is known to be visible.
     """
-    protected = {1: ALG_A256GCM, 16: typ} | ({-70010: bytes(16)} if typ == labels.TYP_BATCH else {})
+    has_id = typ in (labels.TYP_BATCH, labels.TYP_CONTROL)
+    protected = {1: ALG_A256GCM, 16: typ} | ({-70010: bytes(16)} if has_id else {})
     named = cbor.encode(protected).removesuffix(bytes(16))
     length = len(cbor.encode(protected))
     recipient = cbor.encode({1: ALG_HPKE_X_WING, 4: kid})
     begin, iv = b"\xd8\x60\x84\x58" + bytes([length]) + named, b"\xa1\x05\x4c"
-    head = (begin, iv) if typ == labels.TYP_BATCH else (begin + iv,)
+    head = (begin, iv) if has_id else (begin + iv,)
     return (*head, b"\x81\x83" + cbor.encode(recipient) + b"\xa1\x23\x59\x04\x60", b"\x58\x30")
 
 

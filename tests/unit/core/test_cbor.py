@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+from enum import IntEnum
+
 import pytest
 
 from edge_sdk.core import cbor
 from edge_sdk.errors import Malformed
+
+
+class Number(IntEnum):
+    TWO = 2
+
 
 VALUES = [
     0,
@@ -29,6 +36,7 @@ VALUES = [
     [1, [2, [3]]],
     {},
     {0: 1, 16: "typ", -4: b"ek", -70001: b"generation"},
+    {-24: [-(1 << 64), None, {23: [(1 << 64) - 1, "x"]}], -65537: [b"", True, [[], {}]], -(1 << 32): 0},
 ]
 
 BAD = {
@@ -100,7 +108,20 @@ def test_the_message_does_not_repeat_text_that_is_not_utf8() -> None:
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize("value", [1.5, 1 << 64, {"a": 1}, {24: 1}, {True: 1}, [0] * 0 or float("nan")])
+def test_what_stands_for_a_value_is_written_as_it() -> None:
+    assert cbor.encode((1, Number.TWO, (b"x",))) == cbor.encode([1, 2, [b"x"]])
+
+
+TOO_DEEP: list[object] = [1]
+for _ in range(12):
+    TOO_DEEP = [TOO_DEEP]
+UNREADABLE = [
+    1.5, 1 << 64, {"a": 1}, {24: 1}, {True: 1}, float("nan"), -(1 << 64) - 1, [0, 1 << 64], [[None, 1 << 64]],
+    {0: 1 << 64}, {-25: 0}, {-65536: 0}, [{0: [2.5]}], TOO_DEEP, {0: TOO_DEEP},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", UNREADABLE)
 def test_what_could_not_be_read_back_is_not_written(value: object) -> None:
     with pytest.raises(ValueError, match="not encodable"):
         cbor.encode(value)

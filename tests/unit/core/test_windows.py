@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from edge_sdk.core import cbor
+from edge_sdk.core.gathering import increase
 from edge_sdk.core.policy import FieldType, TextRule, View, ViewField, Window
-from edge_sdk.core.windows import WindowSet, increase
+from edge_sdk.core.windows import WindowSet
 from tests.minimising import MINUTE_MS, NOON_MS, SERIAL, Minimised, field, kind_of, view_of, windowed
 
 FIVE_MS = 5 * MINUTE_MS
@@ -40,6 +41,12 @@ class Site(Minimised):
         again = Site(self.outlets[0].view)
         again.windows.restore(kept, tag_of, mono_ms)
         return again
+
+
+def look(site: Site, mono_ms: int) -> None:
+    """Tell the windows the time, as the line does at each step."""
+    site.windows.mono_ms = mono_ms
+    site.windows.close_idle()
 
 
 def filled(window: Window, *values: object, **changes: Any) -> Any:
@@ -226,10 +233,9 @@ def test_a_reading_from_two_windows_back_is_late_even_if_that_one_was_never_open
 
 def test_a_silent_source_reports_after_two_lengths_of_monotonic_time() -> None:
     site = Site(windowed(Window.LAST))
-    site.windows.mono_ms = 1000
     site.hear(0, 1)
-    site.windows.mono_ms = 1000 + 2 * FIVE_MS - 1
-    site.windows.close_idle()
+    look(site, 1000)
+    look(site, 1000 + 2 * FIVE_MS - 1)
     assert site.finished() == []
     site.windows.mono_ms += 1
     site.windows.close_idle()
@@ -248,12 +254,11 @@ def test_a_replay_of_old_readings_is_not_cut_by_the_clock_on_the_wall() -> None:
 
 def test_only_the_older_of_two_windows_closes_when_only_it_is_idle() -> None:
     site = Site(windowed(Window.LAST))
-    site.windows.mono_ms = 1000
     site.hear(0, 1)
-    site.windows.mono_ms += FIVE_MS
+    look(site, 1000)
     site.hear(5, 2)
-    site.windows.mono_ms += FIVE_MS
-    site.windows.close_idle()
+    look(site, 1000 + FIVE_MS)
+    look(site, 1000 + 2 * FIVE_MS)
     assert site.finished() == [(0, 1, 1)]
     assert site.hear(4, 9) == 0
     assert site.hear(9, 3) == 1
@@ -261,25 +266,23 @@ def test_only_the_older_of_two_windows_closes_when_only_it_is_idle() -> None:
 
 def test_windows_of_a_source_close_in_order_even_if_the_older_was_opened_later() -> None:
     site = Site(windowed(Window.DELTA))
-    site.windows.mono_ms = 1000
     site.hear(0, 10)
     site.hear(11, 30)
-    site.windows.mono_ms += FIVE_MS
+    look(site, 1000)
     site.hear(6, 20)  # a straggler opens the window before the newest
-    site.windows.mono_ms += FIVE_MS
-    site.windows.close_idle()
+    look(site, 1000 + FIVE_MS)
+    look(site, 1000 + 2 * FIVE_MS)
     assert site.finished() == [(0, 1, 0), (5, 1, 10), (10, 1, 10)]
     assert site.hear(7, 9) == 0
 
 
-def test_a_window_opened_before_anyone_told_the_time_is_not_idle_at_once() -> None:
+def test_a_window_opened_after_the_board_slept_is_not_idle_at_the_next_look() -> None:
     site = Site(windowed(Window.LAST))
-    site.hear(0, 1)
-    site.windows.mono_ms = 10**9
-    site.windows.close_idle()
+    look(site, 1000)
+    site.hear(0, 1)  # hours later, but nobody has looked at the clock since
+    look(site, 10**9)
     assert site.finished() == []
-    site.windows.mono_ms += 2 * FIVE_MS
-    site.windows.close_idle()
+    look(site, 10**9 + 2 * FIVE_MS)
     assert site.finished() == [(0, 1, 1)]
 
 
@@ -289,10 +292,8 @@ def test_windows_say_up_to_when_they_are_open_or_closed() -> None:
     site.hear(1, 5)
     site.hear(6, 5, source="B")
     assert site.windows.latest_ms() == NOON_MS + 2 * FIVE_MS
-    site.windows.mono_ms = 3 * FIVE_MS
-    site.windows.close_idle()
-    site.windows.mono_ms += 2 * FIVE_MS
-    site.windows.close_idle()
+    look(site, 1000)
+    look(site, 1000 + 2 * FIVE_MS)
     assert not site.windows.has_open
     assert site.windows.latest_ms() == NOON_MS + 2 * FIVE_MS
 
@@ -329,6 +330,53 @@ def test_cutting_closes_everything_as_partial_and_forgets_the_sources() -> None:
     assert site.finished() == [(0, -1, 0), (5, -2, 20)]
     site.hear(7, 99)
     assert site.closed()[-1][-1] == 0  # no counting across what may have been a time without consent
+
+
+def test_where_the_stream_goes_on_a_cut_loses_nothing_of_a_counter() -> None:
+    site = Site(windowed(Window.DELTA))
+    for minutes, value in [(0, 10), (5, 20), (6, 30)]:
+        site.hear(minutes, value)
+    site.windows.cut(goes_on=True)
+    assert site.finished() == [(0, -1, 0), (5, -2, 20)]
+    for minutes, value in [(7, 45), (11, 50)]:
+        site.hear(minutes, value)
+    site.windows.cut(goes_on=True)
+    site.windows.cut(goes_on=True)  # nothing is open: nothing changes
+    site.hear(16, 51)
+    site.closed()
+    assert site.finished()[2:] == [(5, -1, 15), (10, -1, 5), (15, -1, 1)]
+    assert sum(row[-1] for row in site.finished()) == 51 - 10
+
+
+def test_a_window_before_the_one_that_was_cut_stays_closed() -> None:
+    site = Site(windowed(Window.DELTA))
+    for minutes in (0, 5, 10, 15):
+        site.hear(minutes, 10)
+    site.windows.cut(goes_on=True)
+    assert site.hear(4, 9) == 0
+    assert site.windows.late == 1
+
+
+def test_what_comes_out_of_order_after_a_cut_is_counted_once() -> None:
+    site = Site(windowed(Window.DELTA))
+    for minutes, value in [(0, 10), (3, 30)]:
+        site.hear(minutes, value)
+    site.windows.cut(goes_on=True)
+    site.hear(1, 15)  # measured before the cut, told by it
+    site.windows.cut(goes_on=True)
+    site.hear(2, 20)
+    site.hear(4, 40)
+    site.windows.cut(goes_on=True)
+    assert [row[-1] for row in site.finished()] == [20, 0, 10]
+
+
+def test_a_counter_goes_on_through_a_cut_and_a_restart() -> None:
+    site = Site(windowed(Window.DELTA))
+    site.hear(0, 10)
+    site.windows.cut(goes_on=True)
+    again = site.after_restart()
+    again.hear(1, 17)
+    assert again.closed()[-1][-1] == 7
 
 
 def test_what_is_discarded_makes_no_row() -> None:

@@ -1,0 +1,267 @@
+"""
+How the values of a window become one: blocks of readings are folded, column by column, into a few slots.
+
+Compiled code only appends the values of a reading to the block of its pane; :meth:`Gathering.fold` moves a block into
+the slots with the sums and extremes that Python has for whole columns, and leaves nothing of it. A block is in memory
+only: whoever stores a pane folds it first, so that texts leave it by their rule alone. Values that a reading
+did not have are None and are passed over. First, last and delta go by the readings' own times, whatever order they
+come in. Which pane a reading belongs to, and when a pane closes, is ``windows``'.
+
+A pane is a plain list: ``[start_ms, end_ms, count, partial, opened_mono_ms, source, block, *slots]``; a row of a block
+is ``(at_ms, *values)`` with a value for each field that has a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+from edge_sdk.core.policy import View, ViewField, Window
+from edge_sdk.core.transforms import clip, shape_mean, shape_number
+
+START, END, COUNT, PARTIAL, OPENED, SOURCE, BLOCK, SLOTS = range(8)
+_BLOCK_ROWS: Final = 32  # beyond it a fold gains little; it is what stays in memory of each source
+_BLOCKS_ROWS: Final = 8_192  # of all sources together, where a kind has very many
+_EMPTY: Final[Mapping[Window, tuple[Any, ...]]] = {
+    Window.MEAN: (0, 0),
+    Window.SUM: (0, 0),
+    Window.COUNT: (0,),
+    Window.MIN: (None,),
+    Window.MAX: (None,),
+    Window.FIRST: (None, 0),  # and when it was
+    Window.LAST: (None, 0),
+    Window.DELTA: (None, 0, None, 0, 0),  # first and when, last and when, increase between them
+}
+_WIDEST: Final = (1 << 62) - 1  # between two values of this size lies a difference that a column can hold
+
+Pane = list[Any]
+Column = Sequence[Any]
+_Gather = Callable[[Pane, int, Column, Column, ViewField], None]
+_Allow = Callable[[Column], Column]
+
+
+class _Gathered(NamedTuple):
+    view_field: ViewField
+    slot: int
+    gather: _Gather
+    allow: _Allow | None
+
+
+def block_rows(view: View) -> int:
+    """
+    Return how many readings of one source wait in a block at most.
+    """
+    return max(1, min(_BLOCK_ROWS, _BLOCKS_ROWS // view.kind.max_sources))
+
+
+def slot_places(view: View) -> list[int]:
+    """
+    Return where in a pane the slots of each field of *view* begin; a field without a window has none (-1).
+    """
+    places, place = [], SLOTS
+    for view_field in view.fields:
+        places.append(place if view_field.window else -1)
+        place += len(_EMPTY[view_field.window]) if view_field.window else 0
+    return places
+
+
+def slot_count(view: View) -> int:
+    """
+    Return how many slots a pane of *view* has.
+    """
+    return sum(len(_EMPTY[view_field.window]) for view_field in view.fields if view_field.window)
+
+
+class Gathering:
+    """
+    The slots of one view.
+
+    Args:
+        show: by field name, what turns a text into what leaves.
+    """
+
+    def __init__(self, view: View, show: Mapping[str, Callable[[str], Any]]) -> None:
+        self._fields = [
+            _Gathered(view_field, slot, _GATHER[view_field.window], _allowing(view_field, show))
+            for view_field, slot in zip(view.fields, slot_places(view), strict=True)
+            if view_field.window
+        ]
+        self._totals = [at for at, field in enumerate(self._fields) if field.gather is _add and field.allow is None]
+        self._others = [at for at in range(len(self._fields)) if at not in self._totals]
+        self.empty = [slot for view_field in view.fields if view_field.window for slot in _EMPTY[view_field.window]]
+
+    def fold(self, pane: Pane) -> None:
+        """
+        Move the block of *pane* into its slots.
+        """
+        block = pane[BLOCK]
+        if not block:
+            return
+        times, *columns = zip(*block, strict=True)
+        block.clear()
+        count = len(times)
+        pane[COUNT] += count
+        try:
+            totals = [sum(columns[at]) for at in self._totals]
+        except TypeError:  # a value is missing
+            self._fold_each(pane, times, columns, range(len(columns)))
+            return
+        for at, total in zip(self._totals, totals, strict=True):
+            slot = self._fields[at].slot
+            pane[slot] += total
+            pane[slot + 1] += count
+        self._fold_each(pane, times, columns, self._others)
+
+    def _fold_each(self, pane: Pane, times: Column, columns: Sequence[Column], places: Sequence[int]) -> None:
+        for at in places:
+            view_field, slot, gather, allow = self._fields[at]
+            held = [(when, value) for when, value in zip(times, columns[at], strict=True) if value is not None]
+            if held:
+                times_held, values = zip(*held, strict=True)
+                gather(pane, slot, times_held, values if allow is None else allow(values), view_field)
+
+    def finish(self, pane: Pane, carry: dict[int, int], carry_ms: int = 0) -> list[Any]:
+        """
+        Return what leaves of a folded *pane*, for each field of the view that has a window.
+
+        Args:
+            carry: the last value of each delta in the window before, by its slot; brought up to this one.
+            carry_ms: when that was read, where this window may have readings from before.
+        """
+        return [self._finish(view_field, pane, slot, carry, carry_ms) for view_field, slot, _, _ in self._fields]
+
+    def counted_ms(self, pane: Pane) -> int:
+        """
+        Return when the latest value of any delta in a folded *pane* was read, 0 where there is none.
+        """
+        slots = [slot for _, slot, gather, _ in self._fields if gather is _rise and pane[slot] is not None]
+        return max((pane[slot + 3] for slot in slots), default=0)
+
+    def _finish(self, view_field: ViewField, pane: Pane, slot: int, carry: dict[int, int], carry_ms: int) -> Any:
+        first = pane[slot]
+        match view_field.window:
+            case Window.MEAN:
+                return shape_mean(view_field, first, pane[slot + 1]) if pane[slot + 1] else None
+            case Window.SUM:
+                return _fitting(shape_number(view_field, first)) if pane[slot + 1] else None
+            case Window.COUNT:
+                return first
+            case Window.DELTA:
+                return _finish_delta(view_field, pane[slot : slot + 5], slot, carry, carry_ms)
+            case _:  # min, max, first, last: the slot is the value
+                pass
+        return first if first is None or view_field.is_text else shape_number(view_field, first)
+
+
+def _allowing(view_field: ViewField, show: Mapping[str, Callable[[str], Any]]) -> _Allow | None:
+    """
+    Return what makes of a column what may be gathered of it, None where that is all of it.
+    """
+    if view_field.is_text:
+        text = show[view_field.field.name]
+        return lambda column: [text(value) for value in column]
+    if view_field.clip is not None:
+        return lambda column: [clip(view_field, value) for value in column]
+    return None
+
+
+def increase(modulus: int, previous: int, value: int) -> int:
+    """
+    Return how far a counter went from *previous* to *value*, through a wrap at *modulus* or a reset to 0.
+    """
+    step = value - previous
+    if step >= 0:
+        return step
+    if modulus and -step > modulus // 2:
+        return step + modulus
+    return value  # it restarted at 0: what it shows now is what was counted since
+
+
+def _add(pane: Pane, slot: int, _: Column, values: Column, __: ViewField) -> None:
+    pane[slot] += sum(values)
+    pane[slot + 1] += len(values)
+
+
+def _count(pane: Pane, slot: int, _: Column, values: Column, __: ViewField) -> None:
+    pane[slot] += len(values)
+
+
+def _least(pane: Pane, slot: int, _: Column, values: Column, __: ViewField) -> None:
+    least = min(values)
+    if pane[slot] is None or least < pane[slot]:
+        pane[slot] = least
+
+
+def _most(pane: Pane, slot: int, _: Column, values: Column, __: ViewField) -> None:
+    most = max(values)
+    if pane[slot] is None or most > pane[slot]:
+        pane[slot] = most
+
+
+def _first(pane: Pane, slot: int, times: Column, values: Column, _: ViewField) -> None:
+    """
+    Keep the earliest value; of several of one time the one that came first.
+    """
+    at, value = min(zip(times, values, strict=True), key=itemgetter(0))
+    if pane[slot] is None or at < pane[slot + 1]:
+        pane[slot], pane[slot + 1] = value, at
+
+
+def _last(pane: Pane, slot: int, times: Column, values: Column, _: ViewField) -> None:
+    """
+    Keep the latest value; of several of one time the one that came last.
+    """
+    at, value = max(zip(reversed(times), reversed(values), strict=True), key=itemgetter(0))
+    if pane[slot] is None or at >= pane[slot + 1]:
+        pane[slot], pane[slot + 1] = value, at
+
+
+def _rise(pane: Pane, slot: int, times: Column, values: Column, view_field: ViewField) -> None:
+    """
+    Follow a counter onward from its latest value and back from its earliest; what comes between says nothing new.
+    """
+    modulus = view_field.field.modulus
+    first, first_at, last, last_at, total = pane[slot : slot + 5]
+    for at, value in zip(times, values, strict=True):
+        if first is None:
+            first, first_at, last, last_at = value, at, value, at
+        elif at >= last_at:
+            total += increase(modulus, last, value)
+            last, last_at = value, at
+        elif at < first_at:
+            total += increase(modulus, value, first)
+            first, first_at = value, at
+    pane[slot : slot + 5] = first, first_at, last, last_at, total
+
+
+_GATHER: Final[Mapping[Window, _Gather]] = {
+    Window.MEAN: _add,
+    Window.SUM: _add,
+    Window.COUNT: _count,
+    Window.MIN: _least,
+    Window.MAX: _most,
+    Window.FIRST: _first,
+    Window.LAST: _last,
+    Window.DELTA: _rise,
+}
+
+
+def _finish_delta(
+    view_field: ViewField, held: Sequence[Any], slot: int, carry: dict[int, int], carry_ms: int
+) -> int | None:
+    first, first_ms, last, last_ms, increased = held
+    if first is None:
+        return None
+    if slot in carry and first_ms < carry_ms:  # of the time before a cut, and told by it
+        first, first_ms, increased = last, last_ms, 0
+    if slot in carry and first_ms >= carry_ms:
+        increased += increase(view_field.field.modulus, carry[slot], first)
+    if last_ms >= carry_ms:
+        carry[slot] = last
+    return _fitting(shape_number(view_field, increased))
+
+
+def _fitting(value: int) -> int | None:
+    # Only sums of absurd values come here beyond it; a column could not hold them, and no false value may leave.
+    return value if -_WIDEST <= value <= _WIDEST else None
