@@ -26,7 +26,7 @@ from edge_sdk.consent_record import (
     note_use,
     wait_to_tell,
 )
-from edge_sdk.core.consent import STANDING_OF, CollectGrant, Decision, Standing, decide
+from edge_sdk.core.consent import STANDING_OF, CollectGrant, Decision, Queue, Standing, decide
 from edge_sdk.core.cose import parse_document, public_key_of
 from edge_sdk.core.documents import (
     Newest,
@@ -47,7 +47,7 @@ from edge_sdk.core.documents import (
 from edge_sdk.core.messages import Withdrawal, open_downlink
 from edge_sdk.core.policy import Basis, Purpose
 from edge_sdk.core.receipt import WipeReceipt
-from edge_sdk.core.transfer import Accepted, key_for
+from edge_sdk.core.transfer import Accepted, fate, key_for
 from edge_sdk.errors import ConsentRefused, EdgeError, StorageError
 from edge_sdk.vault import Lane, Vault
 
@@ -129,6 +129,13 @@ class ConsentState:
         held = Accepted(self.statement, self.held.denied, now.wall_s)
         return key_for(purpose, grant, recipients=self.recipients, held=held, algs=(self._alg,))
 
+    def fate(self, purpose: Purpose, digest: bytes, kid: bytes, now: Now) -> Queue:
+        """
+        Return what becomes of a batch that was sealed to the key *kid*.
+        """
+        held = Accepted(self.statement, self.held.denied, now.wall_s)
+        return fate(purpose, digest, kid, recipients=self.recipients, held=held)
+
     def is_fresh(self, now: Now) -> bool:
         """
         Tell whether a downlink of the current epoch was opened since the start and within a day.
@@ -184,26 +191,26 @@ class ConsentState:
         assert self.statement is not None
         return self.statement.iat_s * 1000
 
-    def withdraw(self, purpose: Purpose) -> None:
+    def withdraw(self, name: str, basis: Basis) -> None:
         """
-        Deny every grant *purpose* has, for good: only a grant with another id lifts it. Needs no network.
+        Deny every grant the purpose *name* has, for good: only a grant with another id lifts it. Needs no network.
 
         After a power cut: denied, and the authority will be told; or nothing has changed.
 
         Raises:
             ConsentRefused: when there is nothing to withdraw, or the purpose does not rest on consent or interest.
         """
-        if purpose.basis not in ERASABLE:
+        if basis not in ERASABLE:
             raise ConsentRefused(
-                f"{purpose.name} rests on {purpose.basis.replace('_', ' ')}, which is not withdrawn on the device",
+                f"{name} rests on {basis.replace('_', ' ')}, which is not withdrawn on the device",
                 hint="cancel the account with the operator, or erase the device with 'edge-sdk wipe'",
             )
         granted = [] if self.statement is None else self.statement.grants
-        ids = tuple(g.id for g in granted if g.purpose == purpose.name and g.id not in self.held.denied)
+        ids = tuple(g.id for g in granted if g.purpose == name and g.id not in self.held.denied)
         if not ids:
-            raise ConsentRefused(f"{purpose.name} has no grant that could be withdrawn", hint="it is not collected")
+            raise ConsentRefused(f"{name} has no grant that could be withdrawn", hint="it is not collected")
         deny(self.held, ids)
-        self.tell_later([Withdrawal(purpose.name, ids)])
+        self.tell_later([Withdrawal(name, ids)])
 
     def tell_later(self, told: Sequence[Told]) -> None:
         """

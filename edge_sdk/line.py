@@ -20,14 +20,16 @@ from edge_sdk.consent_state import ConsentState
 from edge_sdk.core.batch import Reason
 from edge_sdk.core.consent import CollectGrant, SendGrant
 from edge_sdk.core.documents import RecipientKey, WipeOrder
+from edge_sdk.core.policy import Basis
 from edge_sdk.core.receipt import Outcome
+from edge_sdk.core.terms import CROSS_BORDER
 from edge_sdk.core.units import DAY_MS
 from edge_sdk.disk_room import DiskRoom
 from edge_sdk.errors import ConsentRefused, EdgeError, LifecycleRefused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.ledger import Happened
 from edge_sdk.obeying import Obeying
-from edge_sdk.queueing import Parcel, Queueing
+from edge_sdk.queueing import Fate, Parcel, Queueing
 from edge_sdk.recording import Recording
 from edge_sdk.requests import Wish, answer, take_request
 from edge_sdk.sealing import Rooms, SealTimes
@@ -129,6 +131,8 @@ class Line:
         """
         Withdraw a purpose on this device: deny its grants, destroy its keys and data, have the authority told.
 
+        Under the name ``cross_border`` that is the consent to transfers: what was sealed to keys abroad is destroyed.
+
         After a power cut: nothing has changed, or the denial is stored and the next start destroys.
 
         Raises:
@@ -136,9 +140,9 @@ class Line:
             StorageError: the denial holds, but may not survive a power cut.
         """
         purpose = self.binding.policy.purposes.get(name)
-        if purpose is None:
+        if purpose is None and name != CROSS_BORDER:
             raise ConsentRefused(f"the policy has no purpose {name!r}", hint="'edge-sdk status' lists them")
-        self.consent.withdraw(purpose)
+        self.consent.withdraw(name, Basis.CONSENT if purpose is None else purpose.basis)
         self.books.add(Happened.WITHDRAWN_HERE, now, purpose=name)
         self.step(now, flush=True)
 
@@ -196,7 +200,10 @@ class Line:
         """
         Return the next batch that may be sent at *now*, with the permission it goes under.
         """
-        return self.queueing.next_parcel(lambda stream: self.permit(stream, now), now.mono_ms)
+        return self.queueing.next_parcel(lambda stream: self.permit(stream, now), now.mono_ms, fate=self._fate(now))
+
+    def _fate(self, now: Now) -> Fate:
+        return lambda purpose, digest, kid: self.consent.fate(purpose, digest, kid, now)
 
     def settle(self, parcel: Parcel, outcome: Outcome, now: Now, draw: float) -> None:
         """
@@ -366,6 +373,7 @@ class Line:
         Keep to quota, age and the room the file system leaves; store the floor.
         """
         allowed_bytes = self.room.allowed(now, held_bytes=self.rooms.outbox.held_bytes())
+        self.queueing.recall(self._fate(now))
         self.queueing.enforce(now.floor_ms, allowed_bytes=allowed_bytes)
         self.binding.retention.age(now.floor_ms, can_seal=lambda stream: self._plan(stream, now) is not None)
         for stream in list(self.binding.streams.values()):
