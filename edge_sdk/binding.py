@@ -21,9 +21,11 @@ from edge_sdk.core.consent import CollectGrant, Decision, Queue, ended_grants
 from edge_sdk.core.documents import RecipientKey
 from edge_sdk.core.keys import SECRET_BYTES, PseudonymKey, RoutingSecret, epoch_of, next_pseudonym_key, route
 from edge_sdk.core.messages import EndedStream
-from edge_sdk.core.policy import Policy, Purpose, TextRule, purpose_digest
+from edge_sdk.core.policy import Basis, Policy, Purpose, TextRule, purpose_digest
 from edge_sdk.core.pseudonym import Pseudonyms, period_of
-from edge_sdk.errors import DiskFull, Refused, StorageError
+from edge_sdk.core.terms import CROSS_BORDER
+from edge_sdk.core.transfer import Accepted, Fate, fate
+from edge_sdk.errors import ConsentRefused, DiskFull, Refused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.recording import Recording
 from edge_sdk.resuming import take_up
@@ -75,8 +77,10 @@ class Binding:
 
         After a power cut: the same again.
         """
-        for name, count in stored_counts(self._rooms.outbox.numbers()).items():
+        numbers = self._rooms.outbox.numbers()
+        for name, count in stored_counts(numbers).items():
             self._recording.count(name, count)
+        self._recording.marks.load(numbers)
         found = take_up(self._rooms, editions=self._editions, outlets_of=self._outlets, mono_ms=mono_ms)
         self.was_unclean = found.unclean
         self.streams |= found.streams
@@ -85,6 +89,13 @@ class Binding:
             self.retention.make_place()
         except StorageError as error:
             self._tell_trouble(error)
+
+    @property
+    def collecting(self) -> frozenset[str]:
+        """
+        Return the purposes that collect now.
+        """
+        return frozenset(name for name, want in self._bound.items() if want is not None)
 
     def decide(self, now: Now) -> None:
         """
@@ -121,7 +132,7 @@ class Binding:
         """
         with self._recording.lock:
             for stream in self.streams.values():
-                stream.cut()
+                stream.cut(goes_on=not stream.record.ended)
 
     def grant_of(self, stream: Stream, now: Now) -> CollectGrant | None:
         """
@@ -142,6 +153,25 @@ class Binding:
             return None if stream.purpose is None else self._consent.recipient(stream.purpose, grant, now)
         except Refused:
             return None
+
+    def basis_of(self, name: str) -> Basis:
+        """
+        Return what the purpose *name* rests on; the consent to transfers is one too, under a name of its own.
+
+        Raises:
+            ConsentRefused: the policy has no such purpose.
+        """
+        if name != CROSS_BORDER and name not in self.policy.purposes:
+            raise ConsentRefused(f"the policy has no purpose {name!r}", hint="'edge-sdk status' lists them")
+        return Basis.CONSENT if name == CROSS_BORDER else self.policy.purposes[name].basis
+
+    def fate(self, now: Now) -> Fate:
+        """
+        Return what tells of a batch whether it may still go to the key it was sealed to.
+        """
+        consent = self._consent
+        held = Accepted(consent.statement, consent.held.denied, now.wall_s)
+        return lambda purpose, digest, kid: fate(purpose, digest, kid, recipients=consent.recipients, held=held)
 
     def slot(self, now: Now) -> int:
         """

@@ -26,7 +26,7 @@ from edge_sdk.consent_record import (
     note_use,
     wait_to_tell,
 )
-from edge_sdk.core.consent import STANDING_OF, CollectGrant, Decision, Queue, Standing, decide
+from edge_sdk.core.consent import STANDING_OF, CollectGrant, Decision, Standing, decide
 from edge_sdk.core.cose import parse_document, public_key_of
 from edge_sdk.core.documents import (
     Newest,
@@ -47,7 +47,7 @@ from edge_sdk.core.documents import (
 from edge_sdk.core.messages import Withdrawal, open_downlink
 from edge_sdk.core.policy import Basis, Purpose
 from edge_sdk.core.receipt import WipeReceipt
-from edge_sdk.core.transfer import Accepted, fate, key_for
+from edge_sdk.core.transfer import Accepted, key_for
 from edge_sdk.errors import ConsentRefused, EdgeError, StorageError
 from edge_sdk.vault import Lane, Vault
 
@@ -82,8 +82,14 @@ class ConsentState:
         self.refused_order = ""
         self._heard_mono_ms: int | None = None
         self._heard_hash: bytes | None = None
-        self._floor_stored_ms = self.held.floor_ms
+        self._floor_stored_ms = vault.read_floor()
         self._reread()
+
+    def floor_ms(self) -> int:
+        """
+        Return the floor to start from: what was kept of it, or the newest signed time held.
+        """
+        return max(self._floor_stored_ms, self.signed_ms())
 
     def signed_ms(self) -> int:
         """
@@ -128,13 +134,6 @@ class ConsentState:
         """
         held = Accepted(self.statement, self.held.denied, now.wall_s)
         return key_for(purpose, grant, recipients=self.recipients, held=held, algs=(self._alg,))
-
-    def fate(self, purpose: Purpose, digest: bytes, kid: bytes, now: Now) -> Queue:
-        """
-        Return what becomes of a batch that was sealed to the key *kid*.
-        """
-        held = Accepted(self.statement, self.held.denied, now.wall_s)
-        return fate(purpose, digest, kid, recipients=self.recipients, held=held)
 
     def is_fresh(self, now: Now) -> bool:
         """
@@ -348,13 +347,13 @@ class ConsentState:
             self.held.policies = [*kept, policy_text][-MAX_POLICIES:]
             self.save()
 
-    def keep_floor(self, now: Now) -> None:
+    def keep_floor(self, now: Now, *, stopping: bool = False) -> None:
         """
-        Store the floor, at most hourly.
+        Store the floor, hourly and at a stop.
         """
-        if now.floor_ms - self._floor_stored_ms >= FLOOR_EVERY_MS:
-            self.held.floor_ms = now.floor_ms
-            self.save()
+        if now.floor_ms - self._floor_stored_ms >= (1 if stopping else FLOOR_EVERY_MS):
+            self._vault.write_floor(now.floor_ms)
+            self._floor_stored_ms = now.floor_ms
 
     def _keep(self, name: Literal["statement", "recipients"], bundle: bytes) -> None:
         before = getattr(self.held, name)
@@ -373,7 +372,6 @@ class ConsentState:
 
         After a power cut: the old or the new content.
         """
-        self._floor_stored_ms = self.held.floor_ms
         self._vault.write_state(encode_held(self.held))
 
     def _reread(self) -> None:

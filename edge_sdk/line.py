@@ -20,16 +20,15 @@ from edge_sdk.consent_state import ConsentState
 from edge_sdk.core.batch import Reason
 from edge_sdk.core.consent import CollectGrant, SendGrant
 from edge_sdk.core.documents import RecipientKey, WipeOrder
-from edge_sdk.core.policy import Basis
 from edge_sdk.core.receipt import Outcome
-from edge_sdk.core.terms import CROSS_BORDER
+from edge_sdk.core.table import Memory
 from edge_sdk.core.units import DAY_MS
 from edge_sdk.disk_room import DiskRoom
-from edge_sdk.errors import ConsentRefused, EdgeError, LifecycleRefused, StorageError
+from edge_sdk.errors import EdgeError, LifecycleRefused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.ledger import Happened
 from edge_sdk.obeying import Obeying
-from edge_sdk.queueing import Fate, Parcel, Queueing
+from edge_sdk.queueing import Parcel, Queueing
 from edge_sdk.recording import Recording
 from edge_sdk.requests import Wish, answer, take_request
 from edge_sdk.sealing import Rooms, SealTimes
@@ -75,6 +74,8 @@ class Line:
         self.telling = telling
         self.on_order: Callable[[WipeOrder], None] = _nobody_to_stop_the_line
         self.on_wish_to_wipe: Callable[[], None] = _nobody_to_wipe
+        self.on_collecting: Callable[[frozenset[str]], None] = lambda _: None
+        self._collecting: frozenset[str] = frozenset()
         self._answering = False
         self.books = books
         self.obeying = obeying
@@ -104,6 +105,9 @@ class Line:
         self.binding.decide(now)
         if self.binding.lacks_room:
             self.room.relieve()
+        if self._collecting != (collecting := self.binding.collecting):
+            self._collecting = collecting
+            self.on_collecting(collecting)
         self.books.note(self.binding.decisions, now)
         if (order := self.consent.due_order(now)) is not None:
             self._obey(order, now)
@@ -130,7 +134,6 @@ class Line:
     def withdraw(self, name: str, now: Now) -> None:
         """
         Withdraw a purpose on this device: deny its grants, destroy its keys and data, have the authority told.
-
         Under the name ``cross_border`` that is the consent to transfers: what was sealed to keys abroad is destroyed.
 
         After a power cut: nothing has changed, or the denial is stored and the next start destroys.
@@ -139,10 +142,7 @@ class Line:
             ConsentRefused: there is nothing to withdraw.
             StorageError: the denial holds, but may not survive a power cut.
         """
-        purpose = self.binding.policy.purposes.get(name)
-        if purpose is None and name != CROSS_BORDER:
-            raise ConsentRefused(f"the policy has no purpose {name!r}", hint="'edge-sdk status' lists them")
-        self.consent.withdraw(name, Basis.CONSENT if purpose is None else purpose.basis)
+        self.consent.withdraw(name, self.binding.basis_of(name))
         self.books.add(Happened.WITHDRAWN_HERE, now, purpose=name)
         self.step(now, flush=True)
 
@@ -200,10 +200,7 @@ class Line:
         """
         Return the next batch that may be sent at *now*, with the permission it goes under.
         """
-        return self.queueing.next_parcel(lambda stream: self.permit(stream, now), now.mono_ms, fate=self._fate(now))
-
-    def _fate(self, now: Now) -> Fate:
-        return lambda purpose, digest, kid: self.consent.fate(purpose, digest, kid, now)
+        return self.queueing.next_parcel(lambda s: self.permit(s, now), now.mono_ms, fate=self.binding.fate(now))
 
     def settle(self, parcel: Parcel, outcome: Outcome, now: Now, draw: float) -> None:
         """
@@ -219,8 +216,9 @@ class Line:
         self.step(now, flush=True)
         self.books.close_day(now)
         self.books.add(Happened.STOPPED, now)
+        self.consent.keep_floor(now, stopping=True)
         with self.rooms.outbox.transaction():
-            self._store_counts(now)
+            self._store_counts(now, whole=True)
             self.rooms.outbox.set_number("clean", 1)
         self.rooms.outbox.checkpoint()
 
@@ -237,12 +235,15 @@ class Line:
                 stream.take()
             held = self._held_rows()
             came, losses = self.recording.harvest(now.wall_ms, held_rows=held)
+            unseen = self.recording.take_unseen()
             if now.wall_ms // DAY_MS != self._day:
                 self._day = now.wall_ms // DAY_MS
                 self.recording.forget_sources()
         self._came += came
         for stream in self.binding.streams.values():
             self._tell(stream, losses)
+            if unseen and stream.grant is not None and not stream.record.ended:
+                stream.miss(None, Reason.OVERFLOW)
         return held
 
     def _held_rows(self) -> int:
@@ -265,10 +266,11 @@ class Line:
         closing = [stream for stream in streams if self._is_due(stream, now) or (close and _has_news(stream))]
         plans = [plan for stream in closing if (plan := self._plan(stream, now)) is not None]
         planned = [plan.stream for plan in plans]
-        journal = self._unsaved([stream for stream in streams if stream not in planned], now) if flush else []
-        if plans or journal:
+        unsaved = self._unsaved([stream for stream in streams if stream not in planned], now)
+        journal, whole = (unsaved if flush else []), flush or not unsaved
+        if plans or journal or (flush and self.recording.marks.is_new):
             rows = sum(plan.stream.open_rows for plan in plans) + sum(stream.unsaved_rows for stream, _ in journal)
-            self.room.write(lambda: self._write(now, plans, journal), rows=rows)
+            self.room.write(lambda: self._write(now, plans, journal, whole=whole), rows=rows)
         if flush:
             self._came = 0
             self._flush_at_ms = now.mono_ms + self.limits.flush_every_ms
@@ -311,7 +313,7 @@ class Line:
         granted = [(stream, self.binding.grant_of(stream, now)) for stream in changed]
         return [(stream, grant) for stream, grant in granted if grant is not None or stream.changed]
 
-    def _write(self, now: Now, plans: list[_Plan], journal: list[_Entry]) -> None:
+    def _write(self, now: Now, plans: list[_Plan], journal: list[_Entry], *, whole: bool) -> None:
         """
         Seal and journal in one transaction, then destroy the keys of the batches that were sealed.
         """
@@ -325,10 +327,12 @@ class Line:
                     stream.prepare(self.rooms)
             with self.rooms.outbox.transaction():
                 sealed = self._seal_and_journal(now, plans, journal)
+                self._store_counts(now, whole=whole)
         except BaseException:
             for plan in plans:
                 plan.stream.go_back()
             raise
+        self.recording.marks.stored()
         for stream, grant in journal:
             if grant is not None:
                 stream.mark_journalled()
@@ -346,7 +350,7 @@ class Line:
         self.consent.note_use(record.purpose, plan.recipient.kid, record.stream_id)
 
     def _seal_and_journal(self, now: Now, plans: list[_Plan], journal: list[_Entry]) -> list[tuple[str, int]]:
-        about = SealTimes(now.floor_ms, self.limits.max_rows)
+        about = SealTimes(now.floor_ms, self.limits.max_rows, Memory() if len(plans) > 1 else None)
         sealed: list[tuple[str, int]] = []
         for plan in plans:
             held = plan.stream.seal(self.rooms, grant=plan.grant, recipient=plan.recipient, about=about)
@@ -356,14 +360,14 @@ class Line:
             if grant is not None:
                 stream.journal(self.rooms, grant=grant)
             stream.store(self.rooms)
-        self._store_counts(now)
         return sealed
 
-    def _store_counts(self, now: Now) -> None:
+    def _store_counts(self, now: Now, *, whole: bool) -> None:
         """
         Write what was counted, for whoever reads beside this process; inside a transaction.
         """
-        for name, count in (self.recording.totals() + self.queueing.counts).items():
+        marked = self.recording.marks.store(self.rooms.outbox, whole=whole)
+        for name, count in (self.recording.totals(with_marks=False) + marked + self.queueing.counts).items():
             self.rooms.outbox.set_number(f"count.{name}", count)
         if self.consent.is_fresh(now):
             self.rooms.outbox.set_number("heard_ms", self.consent.heard_at(now))
@@ -373,7 +377,7 @@ class Line:
         Keep to quota, age and the room the file system leaves; store the floor.
         """
         allowed_bytes = self.room.allowed(now, held_bytes=self.rooms.outbox.held_bytes())
-        self.queueing.recall(self._fate(now))
+        self.queueing.recall(self.binding.fate(now))
         self.queueing.enforce(now.floor_ms, allowed_bytes=allowed_bytes)
         self.binding.retention.age(now.floor_ms, can_seal=lambda stream: self._plan(stream, now) is not None)
         for stream in list(self.binding.streams.values()):

@@ -18,9 +18,9 @@ from itertools import takewhile
 from edge_sdk.core.batch import Gap, Reason
 from edge_sdk.core.consent import Queue, SendGrant
 from edge_sdk.core.envelope import outer
-from edge_sdk.core.policy import Purpose
 from edge_sdk.core.receipt import Kind, Outcome
 from edge_sdk.core.retry import delay_s
+from edge_sdk.core.transfer import Fate
 from edge_sdk.errors import StorageError, Tampered
 from edge_sdk.outbox import Held
 from edge_sdk.sealing import Rooms
@@ -31,8 +31,6 @@ MAX_ASIDE = 64  # set-aside batches kept for an operator; the oldest go first
 NOW_TRIES = 3  # answered badly as often, a batch no longer goes first for being wanted now
 HELD_BACK_MS = 60_000  # until a batch to a key that may not have it now is looked at again
 UNREADABLE_MS = 3_600_000  # until a batch that can be neither read nor dropped is tried again
-
-Fate = Callable[[Purpose, bytes, bytes], Queue]  # purpose, its digest, kid
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ from edge_sdk.core.policy import Basis, Purpose
 from edge_sdk.core.terms import CROSS_BORDER
 from edge_sdk.errors import ConsentRefused
 
+Fate = Callable[[Purpose, bytes, bytes], Queue]
+"""What becomes of a batch, by its purpose, the digest of that and the name of the key it was sealed to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
