@@ -165,17 +165,14 @@ def remove(path: Path) -> None:
     Remove *path* if it is there, overwriting its bytes first, and sync the folder.
 
     After a power cut: the file is gone, or still there whole, zeroed or in part zeroed. Flash may keep old blocks.
-
-    Raises:
-        StorageError: it is there still, or it is gone and its bytes could not be overwritten.
     """
     with _told(path, "remove"):
         if not path.exists():
             return
         try:
             overwrite(path)
-        finally:
-            path.unlink()  # also where a full disk takes no zeros: some file systems write them to a new place
+        finally:  # a full disk may take no zeros: it goes all the same, and the failure is told
+            path.unlink()
     sync_folder(path.parent)
 
 
