@@ -102,7 +102,7 @@ def wipe(site: LocalSite, fault: Fault) -> Run:
         point(site.state / "lane.bin", site.config.address)
         asked = ["wipe", "--config", str(site.toml), "--confirm", NAME, "--timeout", "20"]
         argv = [sys.executable, "-m", "edge_sdk", *asked]
-        return run(argv, site.state, fault=fault, env=sites.environ())
+        return run(argv, site.state, fault=fault, env=sites.environ(), timeout_s=200)
 
 
 def receipts(site: LocalSite) -> list[WipeReceipt]:
