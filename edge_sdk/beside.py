@@ -29,7 +29,7 @@ def status_beside(config: Config) -> Status:
     Return how the site of *config* stands, as of its last flush.
 
     Raises:
-        VaultUnavailable: when the site is not enrolled.
+        NotProvisioned: when the site is not enrolled, or was wiped.
         LifecycleRefused: when it was never started.
     """
     vault = _open_vault(config)
