@@ -14,7 +14,7 @@ PYTEST  := -m pytest --durations=10 -rs
 BESIDE  := PYTHONSAFEPATH=1 PYTHONPATH= EDGE_TEST_WHEEL=1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-faults check bench clean part-core part-shell FORCE
+.PHONY: help demo test test-all test-faults check bench docs clean part-core part-shell FORCE
 
 help:  ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ check: $(VENV)/.dev  ## Lint, types, import contracts, architecture: under a min
 
 bench: $(VENV)/.dev  ## Print speed and bytes on this machine
 	$(VENV)/bin/python -m benchmarks
+
+docs: $(VENV)/.dev  ## Write the documents that are made from the package (docs/policies.md)
+	$(VENV)/bin/python -m tests.docs.policies_page
 
 clean:  ## Remove everything that was made
 	rm -rf $(VENV) .demo .coverage .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist

@@ -10,6 +10,7 @@ files only when asked by name, keeps nothing, and speaks to the core and to pyda
     declare    kinds and fields
     terms      what the policy promises about all purposes
     views      purposes, views and transforms
+    rules      the rules of a privacy policy, and what answers each
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ PROFILES: Final = (  # edge_sdk/profiles/NAME.toml
     "sofar_monitor",
     "strictest",
 )
+RULED: Final = (*(name for name in PROFILES if name != "strictest"), "mechanisms")  # profiles/rules/NAME.toml
 
 
 def load_policy(text: str, *, where: str) -> Policy:
@@ -109,6 +111,20 @@ def profile_text(name: str) -> str:
         raise ConfigError(f"{shown(name)}: there is no profile and no file of that name", hint=hint)
     content = pkgutil.get_data("edge_sdk.profiles", f"{name}.toml")
     assert content is not None  # only a loader that cannot read its package's files returns None
+    return content.decode("utf-8")
+
+
+def rules_text(name: str) -> str:
+    """
+    Return the TOML text of the rules that the profile *name* answers, or of the mechanisms that answer them.
+
+    Raises:
+        ConfigError: there are none; a profile of our own answers no policy.
+    """
+    if name not in RULED:
+        raise ConfigError(f"{shown(name)}: no rules of that name", hint=f"there are rules for {', '.join(RULED[:-1])}")
+    content = pkgutil.get_data("edge_sdk.profiles", f"rules/{name}.toml")
+    assert content is not None  # as above
     return content.decode("utf-8")
 
 

@@ -189,4 +189,4 @@ def test_the_keys_of_a_device_are_those_its_vault_holds(run: Run, tmp_path: Path
     keys = demo_copies.keys_of(Path(shutil.copytree(run.folders.state, tmp_path / "device")))
     assert len(set(keys)) == len(keys)
     assert {len(key) for key in keys} == {SECRET_BYTES}
-    assert len(keys) == 1 + 5 + len(run.policy.purposes) + 2  # root, generation and files, purposes, two pseudonyms
+    assert len(keys) == 1 + 5 + len(run.policy.purposes) + 3  # root, generation and files, purposes, pseudonyms
