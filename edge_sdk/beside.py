@@ -55,7 +55,7 @@ def _open_vault(config: Config) -> Vault:
 
 def _status(config: Config, consent: ConsentState, policy: Policy, outbox: Outbox, vault: Vault) -> Status:
     numbers = outbox.numbers()
-    now = Clock(max(consent.held.floor_ms, consent.signed_ms())).now()
+    now = Clock(consent.floor_ms()).now()
     if now.wall_ms - numbers.get("heard_ms", 0) < FRESH_WITHIN_MS:
         consent.count_as_heard(now.mono_ms)
     records = _records(outbox, vault)

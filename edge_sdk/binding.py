@@ -75,8 +75,10 @@ class Binding:
 
         After a power cut: the same again.
         """
-        for name, count in stored_counts(self._rooms.outbox.numbers()).items():
+        numbers = self._rooms.outbox.numbers()
+        for name, count in stored_counts(numbers).items():
             self._recording.count(name, count)
+        self._recording.marks.load(numbers)
         found = take_up(self._rooms, editions=self._editions, outlets_of=self._outlets, mono_ms=mono_ms)
         self.was_unclean = found.unclean
         self.streams |= found.streams
@@ -85,6 +87,13 @@ class Binding:
             self.retention.make_place()
         except StorageError as error:
             self._tell_trouble(error)
+
+    @property
+    def collecting(self) -> frozenset[str]:
+        """
+        Return the purposes that collect now.
+        """
+        return frozenset(name for name, want in self._bound.items() if want is not None)
 
     def decide(self, now: Now) -> None:
         """
@@ -121,7 +130,7 @@ class Binding:
         """
         with self._recording.lock:
             for stream in self.streams.values():
-                stream.cut()
+                stream.cut(goes_on=not stream.record.ended)
 
     def grant_of(self, stream: Stream, now: Now) -> CollectGrant | None:
         """

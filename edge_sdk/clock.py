@@ -102,6 +102,13 @@ def wall_s() -> int:
     return time.time_ns() // 1_000_000_000
 
 
+def suspended_ms() -> int:
+    """
+    Return how long the board slept in this boot: what :func:`mono_ms` counts and CLOCK_MONOTONIC does not.
+    """
+    return mono_ms() - time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
+
+
 def mono_ms() -> int:
     """
     Return the monotonic clock of this boot, suspend included, in milliseconds.

@@ -1,5 +1,5 @@
 """
-What ``state.bin`` holds: accepted documents, local denials, the floor, policies, and what is still to be told.
+What ``state.bin`` holds: accepted documents, local denials, policies, and what is still to be told.
 
 Values and their codec; who may change what is ``consent_state``. Everything in it is under the state key.
 """
@@ -53,7 +53,6 @@ class Held:
 
     recipients: bytes = b""
     statement: bytes = b""
-    floor_ms: int = 0
     denied: list[bytes] = field(default_factory=list)
     policies: list[str] = field(default_factory=list)
     to_tell: list[Told] = field(default_factory=list)
@@ -70,7 +69,6 @@ def encode_held(held: Held) -> bytes:
             0: FORMAT,
             1: held.recipients,
             2: held.statement,
-            3: held.floor_ms,
             4: held.denied,
             5: [policy.encode("utf-8") for policy in held.policies],
             6: [_told_value(told) for told in held.to_tell],
@@ -97,7 +95,6 @@ def decode_held(encoded: bytes) -> Held:
     return Held(
         recipients=fields.take(1, "recipients", octets(None, DOCUMENT_LIMIT)),
         statement=fields.take(2, "statement", octets(None, DOCUMENT_LIMIT)),
-        floor_ms=fields.take(3, "floor", uint()),
         denied=list(fields.take(4, "denied", list_of(octets(16), MAX_DENIED))),
         policies=[policy.decode("utf-8") for policy in policies],
         to_tell=list(fields.take(6, "to tell", list_of(_told, MAX_TELL))),

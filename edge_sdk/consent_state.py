@@ -82,8 +82,14 @@ class ConsentState:
         self.refused_order = ""
         self._heard_mono_ms: int | None = None
         self._heard_hash: bytes | None = None
-        self._floor_stored_ms = self.held.floor_ms
+        self._floor_stored_ms = vault.read_floor()
         self._reread()
+
+    def floor_ms(self) -> int:
+        """
+        Return the floor to start from: what was kept of it, or the newest signed time held.
+        """
+        return max(self._floor_stored_ms, self.signed_ms())
 
     def signed_ms(self) -> int:
         """
@@ -341,13 +347,13 @@ class ConsentState:
             self.held.policies = [*kept, policy_text][-MAX_POLICIES:]
             self.save()
 
-    def keep_floor(self, now: Now) -> None:
+    def keep_floor(self, now: Now, *, stopping: bool = False) -> None:
         """
-        Store the floor, at most hourly.
+        Store the floor, hourly and at a stop.
         """
-        if now.floor_ms - self._floor_stored_ms >= FLOOR_EVERY_MS:
-            self.held.floor_ms = now.floor_ms
-            self.save()
+        if now.floor_ms - self._floor_stored_ms >= (1 if stopping else FLOOR_EVERY_MS):
+            self._vault.write_floor(now.floor_ms)
+            self._floor_stored_ms = now.floor_ms
 
     def _keep(self, name: Literal["statement", "recipients"], bundle: bytes) -> None:
         before = getattr(self.held, name)
@@ -366,7 +372,6 @@ class ConsentState:
 
         After a power cut: the old or the new content.
         """
-        self._floor_stored_ms = self.held.floor_ms
         self._vault.write_state(encode_held(self.held))
 
     def _reread(self) -> None:

@@ -39,6 +39,8 @@ class Event(StrEnum):
     POLICY_DROPPED = "policy_dropped"
     TRANSPORT_FAULT = "transport_fault"
     SENDING_ENDED = "sending_ended"
+    SITE_CLOSED = "site_closed"
+    PEER_REFUSED = "peer_refused"
 
 
 def tell(event: Event, **numbers: int) -> None:

@@ -21,6 +21,7 @@ from edge_sdk.core.batch import Reason
 from edge_sdk.core.consent import CollectGrant, SendGrant
 from edge_sdk.core.documents import RecipientKey, WipeOrder
 from edge_sdk.core.receipt import Outcome
+from edge_sdk.core.table import Memory
 from edge_sdk.core.units import DAY_MS
 from edge_sdk.disk_room import DiskRoom
 from edge_sdk.errors import ConsentRefused, EdgeError, LifecycleRefused, StorageError
@@ -73,6 +74,8 @@ class Line:
         self.telling = telling
         self.on_order: Callable[[WipeOrder], None] = _nobody_to_stop_the_line
         self.on_wish_to_wipe: Callable[[], None] = _nobody_to_wipe
+        self.on_collecting: Callable[[frozenset[str]], None] = lambda _: None
+        self._collecting: frozenset[str] = frozenset()
         self._answering = False
         self.books = books
         self.obeying = obeying
@@ -102,6 +105,9 @@ class Line:
         self.binding.decide(now)
         if self.binding.lacks_room:
             self.room.relieve()
+        if self._collecting != (collecting := self.binding.collecting):
+            self._collecting = collecting
+            self.on_collecting(collecting)
         self.books.note(self.binding.decisions, now)
         if (order := self.consent.due_order(now)) is not None:
             self._obey(order, now)
@@ -212,8 +218,9 @@ class Line:
         self.step(now, flush=True)
         self.books.close_day(now)
         self.books.add(Happened.STOPPED, now)
+        self.consent.keep_floor(now, stopping=True)
         with self.rooms.outbox.transaction():
-            self._store_counts(now)
+            self._store_counts(now, whole=True)
             self.rooms.outbox.set_number("clean", 1)
         self.rooms.outbox.checkpoint()
 
@@ -230,12 +237,15 @@ class Line:
                 stream.take()
             held = self._held_rows()
             came, losses = self.recording.harvest(now.wall_ms, held_rows=held)
+            unseen = self.recording.take_unseen()
             if now.wall_ms // DAY_MS != self._day:
                 self._day = now.wall_ms // DAY_MS
                 self.recording.forget_sources()
         self._came += came
         for stream in self.binding.streams.values():
             self._tell(stream, losses)
+            if unseen and stream.grant is not None and not stream.record.ended:
+                stream.miss(None, Reason.OVERFLOW)
         return held
 
     def _held_rows(self) -> int:
@@ -258,10 +268,11 @@ class Line:
         closing = [stream for stream in streams if self._is_due(stream, now) or (close and _has_news(stream))]
         plans = [plan for stream in closing if (plan := self._plan(stream, now)) is not None]
         planned = [plan.stream for plan in plans]
-        journal = self._unsaved([stream for stream in streams if stream not in planned], now) if flush else []
-        if plans or journal:
+        unsaved = self._unsaved([stream for stream in streams if stream not in planned], now)
+        journal, whole = (unsaved if flush else []), flush or not unsaved
+        if plans or journal or (flush and self.recording.marks.is_new):
             rows = sum(plan.stream.open_rows for plan in plans) + sum(stream.unsaved_rows for stream, _ in journal)
-            self.room.write(lambda: self._write(now, plans, journal), rows=rows)
+            self.room.write(lambda: self._write(now, plans, journal, whole=whole), rows=rows)
         if flush:
             self._came = 0
             self._flush_at_ms = now.mono_ms + self.limits.flush_every_ms
@@ -304,7 +315,7 @@ class Line:
         granted = [(stream, self.binding.grant_of(stream, now)) for stream in changed]
         return [(stream, grant) for stream, grant in granted if grant is not None or stream.changed]
 
-    def _write(self, now: Now, plans: list[_Plan], journal: list[_Entry]) -> None:
+    def _write(self, now: Now, plans: list[_Plan], journal: list[_Entry], *, whole: bool) -> None:
         """
         Seal and journal in one transaction, then destroy the keys of the batches that were sealed.
         """
@@ -318,10 +329,12 @@ class Line:
                     stream.prepare(self.rooms)
             with self.rooms.outbox.transaction():
                 sealed = self._seal_and_journal(now, plans, journal)
+                self._store_counts(now, whole=whole)
         except BaseException:
             for plan in plans:
                 plan.stream.go_back()
             raise
+        self.recording.marks.stored()
         for stream, grant in journal:
             if grant is not None:
                 stream.mark_journalled()
@@ -339,7 +352,7 @@ class Line:
         self.consent.note_use(record.purpose, plan.recipient.kid, record.stream_id)
 
     def _seal_and_journal(self, now: Now, plans: list[_Plan], journal: list[_Entry]) -> list[tuple[str, int]]:
-        about = SealTimes(now.floor_ms, self.limits.max_rows)
+        about = SealTimes(now.floor_ms, self.limits.max_rows, Memory() if len(plans) > 1 else None)
         sealed: list[tuple[str, int]] = []
         for plan in plans:
             held = plan.stream.seal(self.rooms, grant=plan.grant, recipient=plan.recipient, about=about)
@@ -349,14 +362,14 @@ class Line:
             if grant is not None:
                 stream.journal(self.rooms, grant=grant)
             stream.store(self.rooms)
-        self._store_counts(now)
         return sealed
 
-    def _store_counts(self, now: Now) -> None:
+    def _store_counts(self, now: Now, *, whole: bool) -> None:
         """
         Write what was counted, for whoever reads beside this process; inside a transaction.
         """
-        for name, count in (self.recording.totals() + self.queueing.counts).items():
+        marked = self.recording.marks.store(self.rooms.outbox, whole=whole)
+        for name, count in (self.recording.totals(with_marks=False) + marked + self.queueing.counts).items():
             self.rooms.outbox.set_number(f"count.{name}", count)
         if self.consent.is_fresh(now):
             self.rooms.outbox.set_number("heard_ms", self.consent.heard_at(now))

@@ -133,7 +133,7 @@ def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Sit
         reserve(folder)
         lane = read_lane(folder)
         consent = ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(folder, held))
-        clock = Clock(max(consent.held.floor_ms, consent.signed_ms()))
+        clock = Clock(consent.floor_ms())
         writer = Writer(clock)
         recording = Recording(room=config.limits.memory_rows, wake_after=config.limits.max_rows, wake=writer.wake)
         policies = _policies(config, consent)

@@ -317,11 +317,12 @@ class Outbox:
         """
         return self._number("SELECT SUM(rows) FROM pending WHERE stream=?", stream)
 
-    def set_number(self, key: str, value: int) -> None:
+    def set_number(self, key: str, value: int | None) -> None:
         """
-        Set a counter of the site.
+        Set a counter of the site; None forgets it.
         """
-        self._db.execute("INSERT OR REPLACE INTO site VALUES(?, ?)", (key, value))
+        put, drop = ("INSERT OR REPLACE INTO site VALUES(?, ?)", (key, value)), ("DELETE FROM site WHERE key=?", (key,))
+        self._db.execute(*(drop if value is None else put))
 
     def checkpoint(self, *, cut: bool = True) -> None:
         """

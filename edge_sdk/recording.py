@@ -23,6 +23,7 @@ from edge_sdk.core.consent import CollectGrant
 from edge_sdk.core.policy import Policy
 from edge_sdk.core.reading import AHEAD_MS, EARLIEST_MS, Mono
 from edge_sdk.errors import BadInput
+from edge_sdk.marks import Marks
 
 _TALLY_REASONS: Final = {"invalid_readings": Reason.INVALID, "too_many_sources": Reason.INVALID}
 
@@ -40,10 +41,12 @@ class Recording:
     def __init__(self, *, room: int, wake_after: int, wake: Callable[[], None]) -> None:
         self.lock = threading.RLock()
         self.counts: Counter[str] = Counter()
+        self.marks = Marks()
         self._room = room
         self._given = room
         self._left = room
         self._wake_after = wake_after
+        self._wake_at = room - wake_after  # how many are left when the writer is woken
         self._wake = wake
         self._latest_ms = 0
         self._minimisers: dict[str, Minimiser] = {}
@@ -52,6 +55,7 @@ class Recording:
         self._losses: Counter[tuple[str, Reason]] = Counter()
         self._allowed: frozenset[tuple[str, str]] = frozenset()
         self._is_shut = False
+        self._is_unseen_lost = False
         self._now = Now(0, 0, 0)
 
     def record(self, kind: str, fields: Mapping[str, Any], at: int | Mono | None = None) -> int:
@@ -83,8 +87,8 @@ class Recording:
             if not self._left:
                 return self._lose(kind, "overflow", Reason.OVERFLOW)
             taken = minimise(fields, at_ms)
-            self._left -= 1
-            if self._given - self._left == self._wake_after or not self._left:
+            left = self._left = self._left - 1
+            if left == self._wake_at or not left:
                 self._wake()
             return taken
 
@@ -157,12 +161,28 @@ class Recording:
         with self.lock:
             self.counts[name] += by
 
-    def totals(self) -> Counter[str]:
+    def lose_unseen(self) -> None:
         """
-        Return a copy of all counts that are not 0; safe while others record.
+        Have every stream tell that readings were lost before they came here, nobody knows how many.
         """
         with self.lock:
-            return +self.counts
+            self._is_unseen_lost = True
+
+    def take_unseen(self) -> bool:
+        """
+        Return whether readings were lost before they came here since the last call; callers hold the lock.
+        """
+        lost, self._is_unseen_lost = self._is_unseen_lost, False
+        return lost
+
+    def totals(self, *, with_marks: bool = True) -> Counter[str]:
+        """
+        Return a copy of all counts that are not 0, with or without those that belong to marks.
+
+        Safe while others record.
+        """
+        with self.lock:
+            return self.counts + self.marks.counts if with_marks else +self.counts
 
     def harvest(self, now_wall_ms: int, *, held_rows: int) -> tuple[int, Counter[tuple[str, Reason]]]:
         """
@@ -174,6 +194,7 @@ class Recording:
         """
         came = self._given - self._left
         self._given = self._left = max(0, self._room - held_rows)
+        self._wake_at = self._given - self._wake_after
         self._latest_ms = now_wall_ms + AHEAD_MS
         losses, self._losses = self._losses, Counter()
         for kind, tally in self._tallies.items():
@@ -184,6 +205,7 @@ class Recording:
                     if name in _TALLY_REASONS:
                         losses[kind, _TALLY_REASONS[name]] += count
         self.counts["recorded"] += came
+        self.marks.take()
         return came, losses
 
     def make_room(self, *, held_rows: int) -> None:
@@ -194,6 +216,7 @@ class Recording:
             more = max(0, self._room - held_rows) - self._given
             if more > 0:
                 self._given += more
+                self._wake_at += more
                 self._left += more
 
     def forget_sources(self) -> None:

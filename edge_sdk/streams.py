@@ -111,13 +111,14 @@ class Stream:
         windows = [outlet.windows for outlet in self.outlets if outlet.windows is not None]
         return any(one.latest_ms() > wall_ms + AHEAD_MS + one.every_ms for one in windows)
 
-    def cut(self) -> None:
+    def cut(self, *, goes_on: bool = False) -> None:
         """
-        Close the open windows as partial rows of the open batch. Callers hold the record lock.
+        Close the open windows as partial rows of the open batch; where the stream *goes_on*, so do its counters.
+        Callers hold the record lock.
         """
         for outlet in self.outlets:
             if outlet.windows is not None:
-                outlet.windows.cut()
+                outlet.windows.cut(goes_on=goes_on)
         self.take()
 
     @property

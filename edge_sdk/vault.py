@@ -3,7 +3,7 @@ Keys at rest, and the small files that only they open.
 
 All keys are random and independent. They lie together in ``vault.bin``, encrypted under the root key; the root key
 lies behind a ``keystore``. Destroying any key replaces the root key, so that an old copy of ``vault.bin`` on
-the medium opens with nothing that is left. ``state.bin`` (statement, floor) is under the state key. Apart lies the
+the medium opens with nothing that is left. ``state.bin`` (statement) is under the state key. Apart lies the
 lane set ``lane.bin``: what the device needs to deliver a wipe receipt after everything else is gone.
 
 Files: vault.bin state.bin lane.bin, each with a ``.new`` beside it while it is replaced. Reads no clock and
@@ -36,6 +36,7 @@ from edge_sdk.core.keys import (
 )
 from edge_sdk.core.shape import Fields, array, list_of, octets, text, uint
 from edge_sdk.errors import Malformed, StorageError, Tampered, VaultUnavailable
+from edge_sdk.floorpage import read_floor, write_floor
 from edge_sdk.keystore import KeyStore
 
 Draw = Callable[[int], bytes]
@@ -277,6 +278,20 @@ class Vault:
         After a power cut: the old or the new content.
         """
         files.write(self._folder / "state.bin", wrap(self.ring.state, self._draw(NONCE_BYTES), content, _STATE_AAD))
+
+    def write_floor(self, floor_ms: int) -> None:
+        """
+        Keep the floor, beside ``state.bin``.
+
+        After a power cut: kept, or the one before is.
+        """
+        write_floor(self._folder, self.ring.state, floor_ms, draw=self._draw)
+
+    def read_floor(self) -> int:
+        """
+        Return the floor that was kept last, 0 where there is none.
+        """
+        return read_floor(self._folder, self.ring.state)
 
     def _sealed_under(self, root: RootKey) -> bytes:
         return wrap(root, self._draw(NONCE_BYTES), _encode_ring(self.ring), _VAULT_AAD)

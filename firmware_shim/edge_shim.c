@@ -30,7 +30,6 @@
 #define TICK_BITS 8             /* deadlines count 256 ms: 32 bits of them last 34 years without turning over */
 #define DAY_MS 86400000u
 #define ROUNDS 8u               /* messages each way in one pump */
-#define HELLO_WAIT_MS 5000u
 #define FIRST_PAUSE_MS 25u      /* doubled by each try */
 #define LAST_PAUSE_MS 1000u     /* a failed try costs 3 us; a longer pause only loses points */
 #define BEAT_MS 1000u           /* between counters that changed and a message without points that tells them */
@@ -38,7 +37,7 @@
 enum { INTEGER, REAL, TRUTH };                  /* kinds of value in a slot */
 enum { FREE, SOURCE, TEXT };                    /* uses of a label */
 enum { OFFLINE, GREETED, WELCOMED, LIVE };      /* phases of a connection */
-enum { NO_WIPE, WIPE_WAITS, WIPE_CLEARED, WIPE_FAILED };
+enum { NO_WIPE, WIPE_WAITS, WIPE_CLEARED, WIPE_FAILED }; /* low bits of the answer; above them the wipe's number */
 enum { UP_HELLO = 1, UP_BATCH, UP_SOURCE, UP_TEXT, UP_WIPED, UP_BEAT };
 enum { DOWN_WELCOME = 16, DOWN_STATE, DOWN_WIPE, DOWN_BYE };
 
@@ -64,13 +63,13 @@ uint64_t edge_now_ms(void)
 /* memset that stays although nothing of this file reads the bytes again. */
 static void zero(volatile void *memory, size_t size)
 {
-	volatile uint8_t *byte = (volatile uint8_t *)memory;
+	volatile uint8_t *at = (volatile uint8_t *)memory;
 
 	while (size-- != 0)
-		*byte++ = 0;
+		*at++ = 0;
 }
 
-/* Copy ${from}, ${least} to ${most} printable ASCII characters, and zeroes behind it. Answer 1, or 0 where it is not. */
+/* Copy ${from}, ${least} to ${most} printable ASCII characters, and a zero. Answer 1, or 0 where it is not that. */
 static int copy_text(char *to, const char *from, uint32_t least, uint32_t most)
 {
 	uint32_t length = 0;
@@ -88,7 +87,7 @@ static int copy_text(char *to, const char *from, uint32_t least, uint32_t most)
 
 /* ------------------------------------------------------------------------------------------------------- grants */
 
-/* Answer whether ${slot}'s point may leave now: it was put since anything was withdrawn, for a purpose that is granted. */
+/* Answer whether ${slot}'s point may leave now: put since anything was withdrawn, for a purpose that is granted. */
 static int may_leave(const edge_t *e, const edge_slot_t *slot)
 {
 	return ((slot->meta_ ^ e->epoch_) & ~EDGE_ALL_PURPOSES) == 0 && (slot->id_ >> 12 & e->mask_) != 0;
@@ -229,11 +228,11 @@ static void give_back(edge_t *e, uint32_t position)
  */
 static void sweep(edge_t *e, uint32_t epoch, int reason)
 {
-	uint32_t head = LOAD(&e->head_), position;
+	uint32_t newest = LOAD(&e->head_), position;
 	edge_slot_t *slot;
 
 	e->unpublished_ = 0;
-	for (position = e->tail_; position != head; position++) {
+	for (position = e->tail_; position != newest; position++) {
 		slot = complete(e, position);
 		if (slot == NULL) {
 			e->unpublished_ = 1;
@@ -304,18 +303,12 @@ static int declare(edge_t *e, uint32_t slot, uint32_t use, uint32_t id, const ch
 
 int edge_source(edge_t *e, uint16_t slot, uint32_t kind, const char *device_id)
 {
-	return declare(e, slot, SOURCE, kind, device_id);
+	return declare(e, slot, SOURCE, kind >> 12 != 0 ? kind : kind | EDGE_FOR(EDGE_ALL_PURPOSES), device_id);
 }
 
 int edge_text(edge_t *e, uint16_t slot, uint32_t id, const char *text)
 {
 	return declare(e, slot, TEXT, id, text);
-}
-
-/* Answer the purposes that a label serves; a kind without a mask serves whatever is granted. */
-static uint32_t purposes(const edge_label_t *label)
-{
-	return label->use_ == SOURCE && label->id_ >> 12 == 0 ? EDGE_ALL_PURPOSES : label->id_ >> 12;
 }
 
 /* -------------------------------------------------------------------------------------------------- what goes up */
@@ -338,12 +331,9 @@ static void head(edge_t *e, uint32_t major, uint32_t argument)
 {
 	uint32_t bits = argument <= 0xFF ? 8 : argument <= 0xFFFF ? 16 : 32;
 
-	if (argument < 24) {
-		byte(e, major << 5 | argument);
-	} else {
-		byte(e, major << 5 | (24 + (bits >> 4)));
+	byte(e, major << 5 | (argument < 24 ? argument : 24 + (bits >> 4)));
+	if (argument >= 24)
 		big_endian(e, argument, bits);
-	}
 }
 
 static void head64(edge_t *e, uint32_t major, uint64_t argument)
@@ -424,7 +414,7 @@ static int transmit(edge_t *e)
 		e->spoke_ms_ = (uint32_t)e->now_ms_;
 		return 1;
 	}
-	if (errno == EAGAIN || errno == ENOBUFS || errno == EINTR) {
+	if (errno == EAGAIN) {
 		e->stats_.again++;
 		e->blocked_ = 1;
 	} else {
@@ -455,16 +445,19 @@ static int send_labels(edge_t *e, uint32_t *rounds)
 		for (i = 0; i < e->config_.label_count; i++) {
 			edge_label_t *label = &e->config_.labels[i];
 
-			if (label->use_ != use || label->unsent_ == 0 || (purposes(label) & e->mask_) == 0)
+			if (label->use_ != use || label->unsent_ == 0 || (label->id_ >> 12 & e->mask_) == 0)
 				continue;
 			begin(e, 4, use == SOURCE ? UP_SOURCE : UP_TEXT);
 			head(e, 0, label->slot_);
 			head(e, 0, label->id_ & FIELD_BITS);
 			text(e, label->text_);
-			if (*rounds == 0 || !transmit(e))
+			if (!transmit(e))
 				return 0;
 			label->unsent_ = 0;
-			--*rounds;
+			if (--*rounds == 0)
+				e->blocked_ = 1; /* the rest at the next call, soon */
+			if (e->blocked_ != 0)
+				return 0;
 		}
 	}
 	e->unsent_ = 0;
@@ -494,7 +487,7 @@ static uint32_t gather(edge_t *e, uint32_t limit, const edge_slot_t **first, uin
 	return count;
 }
 
-/* ${t0}: the low half of the first point's time. All times in the ring lie within a day of the clock, and little more. */
+/* ${t0}: the low half of the first point's time. All times in the ring lie within little over a day of the clock. */
 static void write_point(edge_t *e, const edge_slot_t *slot, uint32_t t0)
 {
 	uint32_t kind = slot->meta_ >> 16 & 0xFu;
@@ -527,32 +520,34 @@ static int send_batch(edge_t *e, uint32_t limit)
 		write_drops(e);
 		head(e, 4, count);
 		for (position = e->tail_; position != end; position++) {
-			slot = &e->config_.slots[position & (e->config_.slot_count - 1u)];
+			slot = complete(e, position);
 			if (slot->id_ != 0)
 				write_point(e, slot, first->at_);
 		}
 		if (!transmit(e))
 			return 0;
 		e->sent_ += count;
-		e->allowance_ -= count;
+		e->allowance_ -= count << 10;
 		e->batch_ms_ = (uint32_t)e->now_ms_;
 	}
 	give_back(e, end);
 	return 1;
 }
 
-/* Add to the allowance what the agent's rate gave since the last look, up to one second's worth; 0 is no limit. */
+/*
+ * Add to the allowance what the agent's rate gave since the last look, up to a second's worth; 0 is no limit. It counts
+ * 1024th of points, and 1024 ms for a second: slower by a little than allowed, and no division.
+ */
 static void pace(edge_t *e)
 {
-	uint32_t waited = (uint32_t)e->now_ms_ - e->paced_ms_, most = e->points_per_s_;
-	uint32_t more = (waited < 1000u ? waited : 1000u) * most / 1000u;
+	uint32_t waited = (uint32_t)e->now_ms_ - e->paced_ms_, most = e->points_per_s_ << 10;
 
+	e->paced_ms_ = (uint32_t)e->now_ms_;
+	e->allowance_ += (waited < 1024u ? waited : 1024u) * e->points_per_s_;
 	if (most == 0)
-		e->allowance_ = EDGE_POINTS_MAX * ROUNDS;
-	else if (more != 0) {
-		e->paced_ms_ = (uint32_t)e->now_ms_;
-		e->allowance_ = most - e->allowance_ < more ? most : e->allowance_ + more;
-	}
+		e->allowance_ = EDGE_POINTS_MAX * ROUNDS << 10;
+	else if (e->allowance_ > most)
+		e->allowance_ = most;
 }
 
 static void send_points(edge_t *e, uint32_t rounds)
@@ -566,19 +561,19 @@ static void send_points(edge_t *e, uint32_t rounds)
 			return;
 		if (e->points_per_s_ != 0 && limit > e->points_per_s_)
 			limit = e->points_per_s_;
-		if (e->allowance_ < limit)
+		if (e->allowance_ >> 10 < limit)
 			e->blocked_ = 1;
 		if (e->blocked_ != 0 || !send_batch(e, limit))
 			return;
 	}
 }
 
-/* Send the counters without points: when they changed, or when nothing was said for a third of the time to live. */
+/* Send the counters without points: when they changed, or when nothing was said for a good part of the time to live. */
 static void send_beat(edge_t *e)
 {
 	uint32_t quiet = (uint32_t)e->now_ms_ - e->spoke_ms_;
 
-	if (quiet < BEAT_MS || (all_drops(e) == e->told_drops_ && quiet < e->ttl_ms_ / 3))
+	if (quiet < BEAT_MS || (all_drops(e) == e->told_drops_ && quiet < e->ttl_ms_ / 4))
 		return;
 	begin(e, 3, UP_BEAT);
 	head64(e, 0, e->sent_);
@@ -590,7 +585,7 @@ static void send_beat(edge_t *e)
 /* Send the firmware's answer to a wipe, once no put of before it is still writing. Answer 1 when none is owed. */
 static int send_wiped(edge_t *e)
 {
-	uint32_t answer = LOAD(&e->wipe_answer_);
+	uint32_t answer = LOAD(&e->wipe_answer_) & 3u;
 
 	if (answer < WIPE_CLEARED || e->wipe_told_ != 0 || e->unpublished_ != 0)
 		return 1;
@@ -604,8 +599,8 @@ static int send_wiped(edge_t *e)
 /* ------------------------------------------------------------------------------------------------ what comes down */
 
 /*
- * Take one message apart: numbers[0] gets the count of its elements, numbers[1] its type, then 1 to 4 numbers. Answer 1,
- * or 0 where it is not of a type known here, in the shortest form, of 32 bits, and whole.
+ * Take one message apart: numbers[0] gets the count of its elements, numbers[1] its type, then come 1 to 4 numbers.
+ * Answer 1, or 0 where it is not of a type known here, in the shortest form, of 32 bits, and whole.
  */
 static int parse(const uint8_t *at, uint32_t left, uint32_t numbers[6])
 {
@@ -654,7 +649,7 @@ static int take_welcome(edge_t *e, const uint32_t numbers[4])
 		e->phase_ = WELCOMED;
 		e->max_points_ = numbers[2] - 1u < EDGE_POINTS_MAX ? numbers[2] : EDGE_POINTS_MAX;
 		e->points_per_s_ = numbers[3] < 1000000u ? numbers[3] : 0; /* a pace nobody reaches is none */
-		e->allowance_ = e->points_per_s_;
+		e->allowance_ = e->points_per_s_ << 10;
 		e->told_drops_ = all_drops(e) - 1u; /* so that this agent is told */
 		e->stats_.connected++;
 	}
@@ -669,7 +664,7 @@ static int take_state(edge_t *e, const uint32_t numbers[4])
 		return 0;
 	e->phase_ = LIVE;
 	e->pause_ms_ = FIRST_PAUSE_MS;
-	if (numbers[0] > e->generation_ && LOAD(&e->wipe_answer_) != WIPE_WAITS) {
+	if (numbers[0] > e->generation_ && (LOAD(&e->wipe_answer_) & 3u) != WIPE_WAITS) {
 		e->held_mask_ = 0;
 		e->generation_ = numbers[0];
 	}
@@ -690,12 +685,11 @@ static int take_wipe(edge_t *e, uint32_t wipe_id, uint32_t scope)
 	if (LOAD(&e->wipe_answer_) != NO_WIPE && e->wipe_id_ == wipe_id && (scope & ~e->held_mask_) == 0)
 		return 1; /* asked again, and nothing was granted since: the answer has not arrived */
 	e->held_mask_ |= scope;
-	STORE(&e->wipe_answer_, (uint32_t)NO_WIPE);
-	STORE(&e->wipe_id_, wipe_id);
-	STORE(&e->wipe_answer_, (uint32_t)WIPE_WAITS);
+	e->wipe_id_ = wipe_id;
+	STORE(&e->wipe_answer_, wipe_id << 2 | WIPE_WAITS);
 	set_grant(e, e->mask_ & ~scope, EDGE_DROP_WIPED);
 	for (i = 0; i < e->config_.label_count; i++)
-		if ((purposes(&e->config_.labels[i]) & ~scope) == 0)
+		if ((e->config_.labels[i].id_ >> 12 & ~scope) == 0)
 			zero(&e->config_.labels[i], sizeof e->config_.labels[i]);
 	e->config_.on_wipe(e->config_.user, wipe_id, scope);
 	return 1;
@@ -731,7 +725,7 @@ static void listen_down(edge_t *e)
 		if (size < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (size <= 0)
-			hang_up(e, e->phase_ == LIVE ? EDGE_EOFFLINE : e->why_);
+			hang_up(e, EDGE_EOFFLINE);
 		else if ((size_t)size > sizeof e->buffer_ || !take(e, e->buffer_, (uint32_t)size))
 			e->stats_.bad_messages++;
 	}
@@ -781,8 +775,6 @@ static int pump(edge_t *e)
 	if (e->fd_ < 0 && (uint32_t)now - e->hung_ms_ >= e->pause_ms_)
 		dial(e);
 	listen_down(e);
-	if (e->fd_ >= 0 && e->phase_ < LIVE && (uint32_t)now - e->spoke_ms_ > HELLO_WAIT_MS)
-		hang_up(e, EDGE_EPROTO);
 	e->blocked_ = 0;
 	if (e->phase_ >= WELCOMED && send_wiped(e) && e->phase_ == LIVE && send_labels(e, &rounds))
 		send_points(e, rounds);
@@ -820,16 +812,16 @@ int edge_next_ms(const edge_t *e)
 		return 1000;
 	if (e->phase_ != LIVE)
 		return (int)e->pause_ms_;
-	if (e->blocked_ != 0 || e->unpublished_ != 0)
+	if ((e->blocked_ | e->unpublished_) != 0)
 		return 10;
-	if (e->unsent_ != 0 || stored(e) >= e->max_points_)
+	if (stored(e) >= e->max_points_)
 		return 0;
 	return stored(e) != 0 && e->config_.linger_ms < 1000u ? (int)e->config_.linger_ms : 1000;
 }
 
 /* -------------------------------------------------------------------------------------------------- the other calls */
 
-/* Chance from the system where it has some, time and process where it has not: to be told from other boots, no secret. */
+/* Chance from the system where it has some, time and process where not. To be told from other boots; no secret. */
 static void make_nonce(edge_t *e)
 {
 	uint64_t chance = 0;
@@ -852,7 +844,7 @@ static int take_over(edge_t *e, const edge_config_t *config)
 		return EDGE_ESYS;
 	if (config->schema_hash == NULL || config->on_wipe == NULL || config->slots == NULL || config->socket_path == NULL ||
 	    !copy_text(e->site_, config->site, 1, EDGE_SITE_MAX) || !copy_text(e->name_, config->name, 0, EDGE_NAME_MAX) ||
-	    config->label_count > (config->labels == NULL ? 0 : EDGE_LABELS_MAX) || config->linger_ms > EDGE_LINGER_MAX_MS)
+	    (config->label_count != 0 && config->labels == NULL))
 		return EDGE_EINVAL;
 	if (!copy_text(e->path_, config->socket_path, 1, EDGE_PATH_MAX))
 		return EDGE_EPATH;
@@ -886,10 +878,9 @@ int edge_init(edge_t *e, const edge_config_t *config)
 
 int edge_wipe_done(edge_t *e, uint32_t wipe_id, int result)
 {
-	uint32_t waits = WIPE_WAITS, answer = result == 0 ? WIPE_CLEARED : WIPE_FAILED;
+	uint32_t asked = wipe_id << 2 | WIPE_WAITS, answer = wipe_id << 2 | (result == 0 ? WIPE_CLEARED : WIPE_FAILED);
 
-	if (e == NULL || e->ready_ == 0 || LOAD(&e->wipe_id_) != wipe_id ||
-	    !__atomic_compare_exchange_n(&e->wipe_answer_, &waits, answer, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	if (e == NULL || !__atomic_compare_exchange_n(&e->wipe_answer_, &asked, answer, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return EDGE_EINVAL;
 	return EDGE_OK;
 }
@@ -918,9 +909,4 @@ void edge_close(edge_t *e)
 	zero(e->config_.labels, EDGE_LABEL_BYTES(e->config_.label_count));
 	(void)close(e->fd_);
 	zero(e, sizeof *e);
-}
-
-uint32_t edge_version(void)
-{
-	return EDGE_VERSION;
 }

@@ -35,7 +35,7 @@ enum {
 	EDGE_EOFFLINE = -4, /* pump: no agent; what is stored stays stored while its grant lasts */
 	EDGE_EEXPIRED = -5, /* put: the grant ran out, the agent has not been heard for its time to live; counted */
 	EDGE_ESYS = -6,     /* the system refused a clock or a socket; pump tries again */
-	EDGE_EPROTO = -7,   /* pump: the agent broke the protocol, or said nothing for 5 s after HELLO */
+	EDGE_EPROTO = -7,   /* pump: the agent broke the protocol, or says that this shim did */
 	EDGE_EVERSION = -8, /* init: compiled against another edge_shim.h; pump: no wire version in common */
 	EDGE_EFORK = -9,    /* pump: this process was forked after edge_init; only the parent may go on */
 	EDGE_ESCHEMA = -10, /* pump: edge_ids.h was generated from another policy than the agent's */
@@ -54,15 +54,14 @@ enum {
 #define EDGE_ID_MAX 64u       /* bytes of a device identifier */
 #define EDGE_TEXT_MAX 128u    /* bytes of a text */
 #define EDGE_SLOTS_MAX 1048576u
-#define EDGE_LABELS_MAX 65536u
 #define EDGE_MESSAGE_MAX 4096u
 #define EDGE_POINTS_MAX 64u   /* in one message */
 #define EDGE_TTL_MAX_MS 3600000u
-#define EDGE_LINGER_MAX_MS 60000u
 #define EDGE_STACK_MAX 2048u  /* bytes of stack that a call takes at most, callbacks and the C library aside */
 #define EDGE_PURPOSES 20u
 #define EDGE_ALL_PURPOSES 0xFFFFFu
 #define EDGE_NOW ((uint64_t)0)
+#define EDGE_FOR(purposes) ((uint32_t)(purposes) << 12) /* what edge_allowed takes for EDGE_PURPOSE_ bits */
 
 /* The smallest power of two that is not below n (1 to 2^31); a constant expression, fit for the size of an array. */
 #define EDGE_BITS1_(n) ((n) | ((n) >> 1))
@@ -98,7 +97,7 @@ typedef struct edge_config {
 	const char *socket_path;      /* the agent's socket */
 	const char *site;             /* which household, as the agent's configuration names it */
 	const char *name;             /* of this program, for the agent's log; may be "" */
-	const uint8_t *schema_hash;   /* 8 bytes: EDGE_SCHEMA_HASH of the generated edge_ids.h */
+	const char *schema_hash;      /* EDGE_SCHEMA_HASH of the generated edge_ids.h: 8 bytes */
 	edge_slot_t *slots;
 	edge_label_t *labels;         /* may be NULL where label_count is 0 */
 	/*
@@ -121,7 +120,7 @@ enum {
 };
 
 /* Counters since edge_init, modulo 2^32. Every put of a shim that is open is in one of `stored` and three drops. */
-typedef struct edge_stats {
+typedef struct {
 	uint32_t dropped[5];          /* by EDGE_DROP_*; expired and wiped were stored first */
 	uint32_t stored;              /* points that edge_put_* took */
 	uint32_t sent;                /* points handed to the socket */
@@ -132,8 +131,8 @@ typedef struct edge_stats {
 
 /* The shim itself. Only its size is public. */
 typedef struct edge {
-	uint32_t head_, grant_, deadline_, wipe_id_, wipe_answer_; /* with stats_.dropped, what all threads touch */
-	uint32_t ready_, tail_, mask_, epoch_, generation_, held_mask_, wipe_told_;
+	uint32_t head_, grant_, deadline_, wipe_answer_; /* with stats_.dropped, what all threads touch */
+	uint32_t ready_, tail_, mask_, epoch_, generation_, held_mask_, wipe_id_, wipe_told_;
 	uint32_t max_points_, points_per_s_, allowance_, ttl_ms_, told_drops_, blocked_, unpublished_, unsent_, fill_;
 	uint32_t pause_ms_, hung_ms_, spoke_ms_, batch_ms_, paced_ms_;
 	int32_t fd_, pid_, phase_, why_;
@@ -155,7 +154,8 @@ typedef struct edge {
 int edge_init(edge_t *e, const edge_config_t *config);
 
 /*
- * Say whether a point of ${id} (a constant of edge_ids.h) may be put now: 1 or 0. Ask before reading a register.
+ * Say whether a point of ${id} may be put now: 1 or 0. Ask before reading a register. ${id} is an EDGE_FIELD_ of
+ * edge_ids.h, or EDGE_FOR(purposes).
  * Any thread; wait-free. NULL and a grant that ran out are 0.
  */
 int edge_allowed(const edge_t *e, uint32_t id);
@@ -217,9 +217,6 @@ void edge_close(edge_t *e);
 
 /* Answer the monotonic clock of this machine in milliseconds; 0 where there is none. Any thread. */
 uint64_t edge_now_ms(void);
-
-/* Answer EDGE_VERSION of the library that is running. */
-uint32_t edge_version(void);
 
 #ifdef __cplusplus
 }

@@ -12,7 +12,20 @@ import sys
 from collections.abc import Sequence
 
 from edge_sdk import __version__
-from edge_sdk.cli import collector, consent, demo, policy, preview, profile, replay, rights, setup, shim, standing
+from edge_sdk.cli import (
+    agent,
+    collector,
+    consent,
+    demo,
+    policy,
+    preview,
+    profile,
+    replay,
+    rights,
+    setup,
+    shim,
+    standing,
+)
 from edge_sdk.errors import EdgeError
 
 EXIT_INTERRUPTED = 130
@@ -49,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"edge-sdk {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for group in (demo, setup, policy, profile, preview, replay, standing, consent, rights, shim, collector):
+    groups = (demo, setup, policy, profile, preview, replay, agent, standing, consent, rights, shim, collector)
+    for group in groups:
         group.register(commands)
     return top

@@ -121,16 +121,24 @@ class Gathering:
                 times_held, values = zip(*held, strict=True)
                 gather(pane, slot, times_held, values if allow is None else allow(values), view_field)
 
-    def finish(self, pane: Pane, carry: dict[int, int]) -> list[Any]:
+    def finish(self, pane: Pane, carry: dict[int, int], carry_ms: int = 0) -> list[Any]:
         """
         Return what leaves of a folded *pane*, for each field of the view that has a window.
 
         Args:
             carry: the last value of each delta in the window before, by its slot; brought up to this one.
+            carry_ms: when that was read, where this window may have readings from before.
         """
-        return [self._finish(view_field, pane, slot, carry) for view_field, slot, _, _ in self._fields]
+        return [self._finish(view_field, pane, slot, carry, carry_ms) for view_field, slot, _, _ in self._fields]
 
-    def _finish(self, view_field: ViewField, pane: Pane, slot: int, carry: dict[int, int]) -> Any:
+    def counted_ms(self, pane: Pane) -> int:
+        """
+        Return when the latest value of any delta in a folded *pane* was read, 0 where there is none.
+        """
+        slots = [slot for _, slot, gather, _ in self._fields if gather is _rise and pane[slot] is not None]
+        return max((pane[slot + 3] for slot in slots), default=0)
+
+    def _finish(self, view_field: ViewField, pane: Pane, slot: int, carry: dict[int, int], carry_ms: int) -> Any:
         first = pane[slot]
         match view_field.window:
             case Window.MEAN:
@@ -140,7 +148,7 @@ class Gathering:
             case Window.COUNT:
                 return first
             case Window.DELTA:
-                return _finish_delta(view_field, pane, slot, carry)
+                return _finish_delta(view_field, pane[slot : slot + 5], slot, carry, carry_ms)
             case _:  # min, max, first, last: the slot is the value
                 pass
         return first if first is None or view_field.is_text else shape_number(view_field, first)
@@ -239,13 +247,18 @@ _GATHER: Final[Mapping[Window, _Gather]] = {
 }
 
 
-def _finish_delta(view_field: ViewField, pane: Pane, slot: int, carry: dict[int, int]) -> int | None:
-    first, _, last, _, increased = pane[slot : slot + 5]
+def _finish_delta(
+    view_field: ViewField, held: Sequence[Any], slot: int, carry: dict[int, int], carry_ms: int
+) -> int | None:
+    first, first_ms, last, last_ms, increased = held
     if first is None:
         return None
-    if slot in carry:
+    if slot in carry and first_ms < carry_ms:  # of the time before a cut, and told by it
+        first, first_ms, increased = last, last_ms, 0
+    if slot in carry and first_ms >= carry_ms:
         increased += increase(view_field.field.modulus, carry[slot], first)
-    carry[slot] = last
+    if last_ms >= carry_ms:
+        carry[slot] = last
     return _fitting(shape_number(view_field, increased))
 
 

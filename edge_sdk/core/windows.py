@@ -31,13 +31,14 @@ class _Trail:
     One source's open windows and what the next one continues from.
     """
 
-    __slots__ = ("carry", "closed_until", "current", "previous", "tag")
+    __slots__ = ("carry", "carry_ms", "closed_until", "current", "previous", "tag")
 
     def __init__(self) -> None:
         self.current: Pane | None = None
         self.previous: Pane | None = None  # the window just before; there is none without a current one
         self.closed_until = 0
         self.carry: dict[int, int] = {}
+        self.carry_ms = 0  # when what is carried was read, where windows were cut: a later one may begin before it
         self.tag: bytes | None = None  # what stands for the source in snapshots, once one was made
 
     @property
@@ -131,13 +132,25 @@ class WindowSet:
         """
         return any(trail.current is not None for trail in self._trails.values())
 
-    def cut(self) -> None:
+    def cut(self, *, goes_on: bool = False) -> None:
         """
         Close every window now, marked partial, and forget all sources: the stream ends.
+
+        Args:
+            goes_on: it does not end: counters go on from where they are, and a reading of the same window that comes
+                later opens another one.
         """
         for trail in self._trails.values():
+            began = trail.panes[0][START] if trail.panes else trail.closed_until
+            panes = trail.panes
             self._cut(trail)
-        self.discard()
+            trail.closed_until = began
+            trail.carry_ms = max([trail.carry_ms, *map(self._gathering.counted_ms, panes)])
+        if goes_on:
+            self.open.clear()
+            self._since = None
+        else:
+            self.discard()
 
     def latest_ms(self) -> int:
         """
@@ -238,7 +251,7 @@ class WindowSet:
 
     def _close(self, trail: _Trail, pane: Pane) -> None:
         self.fold(pane)
-        gathered = iter(self._gathering.finish(pane, trail.carry))
+        gathered = iter(self._gathering.finish(pane, trail.carry, trail.carry_ms))
         values = [next(gathered) if view_field.window else pane[SOURCE] for view_field in self._view.fields]
         trail.closed_until = pane[END]
         # The count is of readings: one whose values were all invalid still counts.

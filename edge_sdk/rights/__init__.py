@@ -270,7 +270,7 @@ def _consent(config: Config, vault: Vault) -> ConsentState:
 
 
 def _known(consent: ConsentState) -> Known:
-    now = Clock(max(consent.held.floor_ms, consent.signed_ms())).now()
+    now = Clock(consent.floor_ms()).now()
     return Known(consent.statement, tuple(consent.held.denied), consent.recipients, now.wall_s)
 
 

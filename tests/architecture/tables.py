@@ -17,7 +17,9 @@ MAX_GATEWAY_LINES: Final = 118  # the public object: the whole line on one scree
 
 # --- who may import whom. A room is the first name below the package; `core`, `collector`, `cli` hold more.
 GROUND: Final = frozenset({"core", "errors"})
-FLOOR: Final = GROUND | {"files", "clock", "events", "transport", "keystore", "carrying", "release"}
+FLOOR: Final = (
+    GROUND | {"files", "clock", "events", "transport", "marks", "release"} | {"keystore", "carrying", "floorpage"}
+)
 SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
     | {"sources", "profiles", "firmware"}
@@ -44,7 +46,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "events": GROUND,
     "transport": GROUND,
     "release": frozenset(),
+    "marks": GROUND,
     "keystore": GROUND | {"files"},
+    "floorpage": GROUND | {"files"},
     "carrying": GROUND | {"events", "transport"},
     **dict.fromkeys(SIBLINGS, FLOOR),
     **dict.fromkeys(MIDDLE, FLOOR | SIBLINGS),
@@ -119,7 +123,7 @@ WORLD: Final = frozenset(
         "uuid",
     }
 )
-FILE_ROOMS: Final = frozenset({"files"})
+FILE_ROOMS: Final = frozenset({"files", "agent.place"})  # a socket is made by bind(), and is no file of a state folder
 TIME_ROOMS: Final = frozenset({"clock"})
 # Entropy is drawn where objects are built and handed in from there. (HPKE draws its own inside cryptography.)
 ENTROPY_ROOMS: Final = frozenset({"opening", "cli", "collector"})

@@ -31,7 +31,6 @@ def test_what_is_held_comes_back_by_value() -> None:
     held = Held(
         recipients=b"recipients",
         statement=b"statement",
-        floor_ms=7,
         denied=[b"d" * 16],
         policies=["one", "two"],
         to_tell=[

@@ -328,3 +328,14 @@ def test_an_alarm_closes_its_batch_at_once_but_not_more_often_than_allowed(parts
     (alarms,) = streams_of(parts, "alarms")
     spans = [(held.first, held.last) for held in parts.line.rooms.outbox.queues[alarms.row].values()]
     assert spans == [(0, 0), (1, 3)]
+
+
+def test_draining_with_a_cut_loses_nothing_of_a_counter(site: LocalSite, parts: Site) -> None:
+    for number in (10, 30, 70, 150):
+        parts.line.recording.record("inverter", reading(number), parts.clock.now().wall_ms)
+        parts.line.step(parts.clock.now(), close=True, cut=True)
+    hear(site, parts)
+    deliver(site, parts)
+    rows = [row for row in site.rows() if row.purpose == "improvement"]
+    assert sum(row.fields["energy"] for row in rows) == 150 - 10
+    assert all(row.partial for row in rows)

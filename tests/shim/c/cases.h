@@ -24,7 +24,7 @@ static edge_t shim;
 static edge_slot_t slots[1024];
 static edge_label_t labels[8];
 static edge_config_t config;
-static const uint8_t schema[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+static const char schema[] = "\x01\x02\x03\x04\x05\x06\x07\x08";
 static uint32_t wipes, last_wipe, last_scope, last_grant, grants;
 
 static void on_wipe(void *user, uint32_t wipe_id, uint32_t scope)

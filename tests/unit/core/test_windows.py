@@ -332,6 +332,53 @@ def test_cutting_closes_everything_as_partial_and_forgets_the_sources() -> None:
     assert site.closed()[-1][-1] == 0  # no counting across what may have been a time without consent
 
 
+def test_where_the_stream_goes_on_a_cut_loses_nothing_of_a_counter() -> None:
+    site = Site(windowed(Window.DELTA))
+    for minutes, value in [(0, 10), (5, 20), (6, 30)]:
+        site.hear(minutes, value)
+    site.windows.cut(goes_on=True)
+    assert site.finished() == [(0, -1, 0), (5, -2, 20)]
+    for minutes, value in [(7, 45), (11, 50)]:
+        site.hear(minutes, value)
+    site.windows.cut(goes_on=True)
+    site.windows.cut(goes_on=True)  # nothing is open: nothing changes
+    site.hear(16, 51)
+    site.closed()
+    assert site.finished()[2:] == [(5, -1, 15), (10, -1, 5), (15, -1, 1)]
+    assert sum(row[-1] for row in site.finished()) == 51 - 10
+
+
+def test_a_window_before_the_one_that_was_cut_stays_closed() -> None:
+    site = Site(windowed(Window.DELTA))
+    for minutes in (0, 5, 10, 15):
+        site.hear(minutes, 10)
+    site.windows.cut(goes_on=True)
+    assert site.hear(4, 9) == 0
+    assert site.windows.late == 1
+
+
+def test_what_comes_out_of_order_after_a_cut_is_counted_once() -> None:
+    site = Site(windowed(Window.DELTA))
+    for minutes, value in [(0, 10), (3, 30)]:
+        site.hear(minutes, value)
+    site.windows.cut(goes_on=True)
+    site.hear(1, 15)  # measured before the cut, told by it
+    site.windows.cut(goes_on=True)
+    site.hear(2, 20)
+    site.hear(4, 40)
+    site.windows.cut(goes_on=True)
+    assert [row[-1] for row in site.finished()] == [20, 0, 10]
+
+
+def test_a_counter_goes_on_through_a_cut_and_a_restart() -> None:
+    site = Site(windowed(Window.DELTA))
+    site.hear(0, 10)
+    site.windows.cut(goes_on=True)
+    again = site.after_restart()
+    again.hear(1, 17)
+    assert again.closed()[-1][-1] == 7
+
+
 def test_what_is_discarded_makes_no_row() -> None:
     site = Site(windowed(Window.LAST))
     site.hear(0, 1)

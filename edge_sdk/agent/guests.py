@@ -1,0 +1,148 @@
+"""
+What a site makes of one connection: points into its line, and what it owes account of.
+
+Everything that changes what the site has counted is done in one grip of the record lock, so that the writer never
+takes rows without the points they were made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from edge_sdk.agent.accounts import Account
+from edge_sdk.clock import suspended_ms
+from edge_sdk.core.reading import Mono
+from edge_sdk.core.shim_ids import Schema
+from edge_sdk.core.shim_wire import Batch, Beat, Source, Text, Wiped
+from edge_sdk.recording import Recording
+from edge_sdk.sources.shim import Readings
+
+Answered = Callable[[Wiped], None]
+Left = Callable[[], None]
+
+
+class SiteGuest:
+    """
+    One shim that feeds a site.
+
+    Args:
+        answered: takes its answer to a wipe.
+        left: is told when it has gone.
+    """
+
+    def __init__(
+        self, recording: Recording, schema: Schema, account: Account, *, answered: Answered, left: Left
+    ) -> None:
+        self._recording = recording
+        self._lock = recording.lock
+        self._account = account
+        self._readings = Readings(schema, self._deliver, recording.marks.counts)
+        self.wiped = answered
+        self._left = left
+
+    def points(self, said: Batch, now_ms: int) -> None:
+        """
+        Record what is complete of the readings that the points belong to.
+
+        Raises:
+            Malformed: the shim's own count fell.
+        """
+        t0_ms = said.t0_ms + suspended_ms()
+        with self._lock:
+            self._account.arrived(said.first, len(said.points), said.drops)
+            lost = self._readings.take(said.points, t0=said.t0_ms, t0_ms=t0_ms, now_ms=now_ms)
+            if lost:
+                self._account.settle(lost)
+
+    def beat(self, said: Beat) -> None:
+        """
+        Take what was sent and dropped, without points.
+
+        Raises:
+            Malformed: the shim's own count fell.
+        """
+        with self._lock:
+            self._account.arrived(said.first, 0, said.drops)
+
+    def declare(self, said: Source | Text) -> None:
+        """
+        Take what a slot is, or carries.
+        """
+        with self._lock:
+            if isinstance(said, Source):
+                self._readings.declare(said)
+            else:
+                self._readings.tell(said)
+
+    def unknown(self) -> None:
+        """
+        Count a message of a later version.
+        """
+        self._recording.count("shim_unknown")
+
+    def complete(self, now_ms: int) -> int | None:
+        """
+        Record readings nothing was added to for a second.
+        """
+        with self._lock:
+            return self._readings.complete(now_ms)
+
+    def discard(self) -> None:
+        """
+        Forget what was declared and what is open: the site is wiped.
+        """
+        with self._lock:
+            self._account.settle(self._readings.discard())
+
+    def leave(self) -> None:
+        """
+        Record what is open; the connection has ended.
+        """
+        with self._lock:
+            self._readings.end()
+        self._left()
+
+    def _deliver(self, kind: str, fields: dict[str, Any], at_ms: int, points: int) -> None:
+        self._recording.record(kind, fields, Mono(at_ms))
+        self._account.settle(points)
+
+
+class WipedGuest:
+    """
+    One shim of a site that is being wiped: nothing of it is taken but its answer.
+    """
+
+    def __init__(self, *, answered: Answered, left: Left) -> None:
+        self.wiped = answered
+        self.leave = left
+
+    def points(self, said: Batch, now_ms: int) -> None:
+        """
+        Take nothing.
+        """
+
+    def beat(self, said: Beat) -> None:
+        """
+        Take nothing.
+        """
+
+    def declare(self, said: Source | Text) -> None:
+        """
+        Take nothing.
+        """
+
+    def unknown(self) -> None:
+        """
+        Take nothing.
+        """
+
+    def discard(self) -> None:
+        """
+        Have nothing to forget.
+        """
+
+    def complete(self, now_ms: int) -> None:
+        """
+        Have nothing open.
+        """

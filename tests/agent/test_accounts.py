@@ -1,0 +1,147 @@
+"""
+Every point a shim sent is a row, a counted drop, or part of a gap of exactly the right size, whoever is killed when.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+
+from edge_sdk.core.batch import Reason
+from tests.agent.house import INVERTER, House, agent, until, warmed
+from tests.agent.shim import Shim
+from tests.agent.test_rows import delivered, inverter
+from tests.site import CANARY, LocalSite, local_site
+
+POINTS = 3  # of one reading
+
+
+def sent(shim: Shim, numbers: range) -> None:
+    for number in numbers:
+        shim.send(inverter(0, number, 100 * number))
+
+
+def flushing(site: LocalSite, every: str) -> LocalSite:
+    site.edit(("[batch]\n", f'[batch]\nflush_every = "{every}"\n'))
+    return site
+
+
+def monitored(site: LocalSite) -> list[int]:
+    """Return the numbers of the readings that arrived."""
+    rows = (row.fields["energy"] for row in delivered(site) if row.purpose == "monitoring")
+    return [int(number) for number in rows if number is not None]
+
+
+def test_what_a_killed_agent_had_not_read_is_a_gap_of_as_many_points(tmp_path: Path) -> None:
+    site = flushing(warmed(local_site(tmp_path)), "100ms")
+    with agent(tmp_path, site) as house, house.shim() as shim:
+        shim.source(0, INVERTER, CANARY)
+        sent(shim, range(100))
+        until(lambda: house.counts().get("recorded", 0) == 100, "all are on disk")
+        assert house.process is not None
+        house.process.send_signal(signal.SIGSTOP)
+        sent(shim, range(1000, 1050))
+        house.kill()
+        house.start()
+        shim.come_in()
+        sent(shim, range(2000, 2010))
+        house.stop()
+        assert house.counts()["shim_lost"] == 50 * POINTS
+    numbers = monitored(site)
+    assert numbers[:100] == list(range(100))
+    assert numbers[-10:] == list(range(2000, 2010))
+    assert len(numbers) == 110
+
+
+def test_the_loss_is_told_upstream_as_a_gap_of_unknown_length(tmp_path: Path) -> None:
+    site = warmed(local_site(tmp_path))
+    with agent(tmp_path, site) as house, house.shim() as shim:
+        shim.sent = 64
+        shim.source(0, INVERTER, CANARY)
+        sent(shim, range(3))
+        house.stop()
+    delivered(site)
+    told = [gap for gap in site.gaps() if gap.reason is Reason.OVERFLOW]
+    assert {gap.count for gap in told} == {None}
+    assert told
+
+
+def test_a_restart_that_lost_nothing_shows_no_gap(tmp_path: Path) -> None:
+    site = warmed(local_site(tmp_path))
+    with agent(tmp_path, site) as house, house.shim() as shim:
+        shim.source(0, INVERTER, CANARY)
+        sent(shim, range(50))
+        house.stop()
+        house.start()
+        shim.come_in()
+        sent(shim, range(50, 100))
+        house.stop()
+        assert "shim_lost" not in house.counts()
+    assert monitored(site) == list(range(100))
+
+
+def test_drops_of_a_shim_are_counted_by_reason_and_once(tmp_path: Path) -> None:
+    site = warmed(local_site(tmp_path))
+    with agent(tmp_path, site) as house, house.shim() as shim:
+        shim.source(0, INVERTER, CANARY)
+        shim.send(inverter(0, 1, 0), drops=(1, 2, 3, 4, 5))
+        shim.say([6, shim.sent, [2, 2, 3, 4, 5]])
+        shim.say([6, shim.sent, [2, 2, 3, 4, 5]])
+        house.stop()
+        house.start()
+        shim.come_in()
+        shim.say([6, shim.sent, [2, 2, 3, 4, 6]])  # an agent that was restarted knows what it was told
+        house.stop()
+        counts = house.counts()
+    assert [counts[f"shim_{reason}"] for reason in ("full", "denied", "expired", "wiped", "invalid")] == [2, 2, 3, 4, 6]
+    assert "shim_lost" not in counts
+
+
+def test_a_count_that_falls_ends_the_connection(tmp_path: Path) -> None:
+    site = warmed(local_site(tmp_path))
+    with agent(tmp_path, site) as house, house.shim() as shim:
+        shim.source(0, INVERTER, CANARY)
+        sent(shim, range(3))
+        shim.sent = 3
+        sent(shim, range(1))
+        assert shim.hear_type(19) == [19, 1]
+
+
+def trial(house: House, shim: Shim, chance: random.Random) -> None:
+    """Send something, and stop, kill or leave the agent."""
+    began = shim.sent
+    sent(shim, range(began, began + chance.randrange(1, 40)))
+    match chance.randrange(4):
+        case 0:
+            house.kill()
+        case 1:
+            assert house.stop()[0] == 0
+        case 2:
+            time.sleep(chance.random())
+            house.kill()
+        case _:
+            shim.link.close()
+            shim.come_in()
+            return
+    try:
+        sent(shim, range(began + 100, began + 103))  # into a socket that nobody reads
+    except OSError:
+        shim.sent = shim.sent - shim.sent % POINTS  # this one was refused: not sent
+    house.start()
+    shim.come_in()
+
+
+def test_produced_is_delivered_and_lost_over_random_kills_stops_and_restarts(tmp_path: Path) -> None:
+    site = flushing(warmed(local_site(tmp_path)), "100ms")
+    chance = random.Random(4)
+    with agent(tmp_path, site) as house, house.shim() as shim:
+        shim.source(0, INVERTER, CANARY)
+        for _ in range(8):
+            trial(house, shim, chance)
+        sent(shim, range(1))
+        house.stop()
+        lost = house.counts().get("shim_lost", 0)
+    arrived = len(monitored(site))
+    assert shim.sent == POINTS * arrived + lost
