@@ -54,7 +54,8 @@ class Gateway:
         *at_ms* is when it was measured by the system clock (Unix ms), *at* the same on the monotonic clock, which is
         exact also while the system clock is not set; now when neither is given.
         """
-        self._running.check_process()
+        if not self._running.is_open:
+            self._running.check_process()
         return self._record(kind, fields, at if at_ms is None else at_ms)
 
     def flush(self) -> None:

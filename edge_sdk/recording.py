@@ -46,6 +46,7 @@ class Recording:
         self._given = room
         self._left = room
         self._wake_after = wake_after
+        self._wake_at = room - wake_after  # how many are left when the writer is woken
         self._wake = wake
         self._latest_ms = 0
         self._minimisers: dict[str, Minimiser] = {}
@@ -86,8 +87,8 @@ class Recording:
             if not self._left:
                 return self._lose(kind, "overflow", Reason.OVERFLOW)
             taken = minimise(fields, at_ms)
-            self._left -= 1
-            if self._given - self._left == self._wake_after or not self._left:
+            left = self._left = self._left - 1
+            if left == self._wake_at or not left:
                 self._wake()
             return taken
 
@@ -193,6 +194,7 @@ class Recording:
         """
         came = self._given - self._left
         self._given = self._left = max(0, self._room - held_rows)
+        self._wake_at = self._given - self._wake_after
         self._latest_ms = now_wall_ms + AHEAD_MS
         losses, self._losses = self._losses, Counter()
         for kind, tally in self._tallies.items():
@@ -214,6 +216,7 @@ class Recording:
             more = max(0, self._room - held_rows) - self._given
             if more > 0:
                 self._given += more
+                self._wake_at += more
                 self._left += more
 
     def forget_sources(self) -> None:

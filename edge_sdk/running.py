@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -50,6 +51,8 @@ class Running:
         self._stop_once = threading.Lock()
         self._is_ending = False
         self._closed = self._wiped = False
+        self.is_open = True  # what record() looks at each time: a question to the kernel cost as much as three checks
+        _shut_in_children(weakref.ref(self))
         self._pause = threading.Event()
         self.site.line.on_order = self._obey
         self.site.line.on_wish_to_wipe = lambda: self._obey(None)
@@ -65,7 +68,7 @@ class Running:
         """
         if self._wiped:
             raise LifecycleRefused("this site was wiped", hint="enrol it anew with 'edge-sdk init'")
-        if self._closed or os.getpid() != self._process:
+        if not self.is_open or os.getpid() != self._process:
             raise LifecycleRefused(
                 "this gateway is closed, or was opened before a fork", hint="open one in this process"
             )
@@ -148,6 +151,7 @@ class Running:
                 return
             self._stop_sending()
             self._closed = True
+            self.is_open = False
             try:
                 self._writer.stop(self.site.line.finish)
             finally:
@@ -168,6 +172,7 @@ class Running:
             self.site.line.recording.shut()
             self._stop_sending()
             self._closed = True
+            self.is_open = False
             try:
                 self._writer.stop(lambda now: self.site.begin_wipe(now, order))
             except StorageError:
@@ -229,3 +234,15 @@ class Running:
             self.site.uplink.last_error = "sending ended on an internal error; open the gateway again"
             tell(Event.SENDING_ENDED)
             raise
+
+
+def _shut_in_children(running: weakref.ref[Running]) -> None:
+    """
+    See to it that a process forked from this one finds its copy closed.
+    """
+
+    def shut() -> None:
+        if (forked := running()) is not None:
+            forked.is_open = False
+
+    os.register_at_fork(after_in_child=shut)

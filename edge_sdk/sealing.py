@@ -9,7 +9,7 @@ rows for the cadence, and one in bytes for whoever reads it. When to seal is the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge_sdk.core.batch import MAX_PAYLOAD_BYTES, Batch, ClockQuality, encode_batch
 from edge_sdk.core.consent import CollectGrant
@@ -18,7 +18,7 @@ from edge_sdk.core.documents import RecipientKey
 from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, stream_seed, wrap
 from edge_sdk.core.policy import Purpose
 from edge_sdk.core.seal import seal_batch
-from edge_sdk.core.table import Row
+from edge_sdk.core.table import Memory, Row
 from edge_sdk.keypage import KeyPage
 from edge_sdk.outbox import Held, Outbox
 from edge_sdk.stream_record import ID_BYTES, Record
@@ -42,11 +42,12 @@ class Rooms:
 @dataclass(frozen=True, slots=True)
 class SealTimes:
     """
-    What sealing needs to know of now, and how many rows make a batch.
+    What sealing needs to know of now, and how many rows make a batch; ``memory`` where several streams are sealed.
     """
 
     floor_ms: int
     max_rows: int
+    memory: Memory | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,14 @@ class Sealing:
         """
         Seal rows, each with the position of its view, as one batch or as many as their bytes need; in a transaction.
         """
-        payload = self._payload(part)
+        seed = self._seed()
+        payload = self._payload(part, seed)
         if len(payload) > MAX_PAYLOAD_BYTES and len(part) > 1:
             middle = len(part) // 2
             return [*self.seal(part[:middle]), *self.seal(part[middle:])]
-        return [self._queue(payload, len(part))]
+        return [self._queue(payload, len(part), seed)]
 
-    def _payload(self, part: Sequence[tuple[int, Row]]) -> bytes:
+    def _payload(self, part: Sequence[tuple[int, Row]], seed: bytes) -> bytes:
         record = self.record
         tables: dict[int, list[Row]] = {}
         for at, row in part:
@@ -84,7 +86,7 @@ class Sealing:
             first=record.next_seq,
             last=record.next_seq + len(part) - 1,
             digest=record.digest,
-            stream_key=public_key_of(self._seed()),
+            stream_key=public_key_of(seed),
             clock=ClockQuality.WALL if record.boot is None else ClockQuality.FLOOR,
             gaps=tuple(gap for _, gap in record.gaps),
             tables=tables,
@@ -92,9 +94,9 @@ class Sealing:
             offset_ms=None if record.offset is None else record.offset[1],
             follows=record.follows,
         )
-        return encode_batch(batch, self.purpose.views)
+        return encode_batch(batch, self.purpose.views, self.about.memory)
 
-    def _queue(self, payload: bytes, rows: int) -> Held:
+    def _queue(self, payload: bytes, rows: int, seed: bytes) -> Held:
         draw, record = self.rooms.draw, self.record
         batch_id = draw(ID_BYTES)
         sealed = seal_batch(
@@ -102,7 +104,7 @@ class Sealing:
             grant=self.grant,
             recipient=self.recipient,
             stream_id=record.stream_id,
-            stream_seed=self._seed(),
+            stream_seed=seed,
             batch_id=batch_id,
             content_alg=self.rooms.content_alg,
             cek=draw(SECRET_BYTES),

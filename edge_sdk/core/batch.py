@@ -18,7 +18,7 @@ from typing import Any
 from edge_sdk.core import cbor
 from edge_sdk.core.policy import View
 from edge_sdk.core.shape import Fields, array, exactly, integer, list_of, octets, optional, uint
-from edge_sdk.core.table import Row, decode_tables, encode_tables
+from edge_sdk.core.table import Memory, Row, decode_tables, encode_tables
 from edge_sdk.errors import Malformed, Unsupported
 
 VERSION = 1
@@ -92,12 +92,12 @@ _GAPS = list_of(array(uint(), optional(uint()), optional(uint()), uint(max(Reaso
 _BEFORE = array(octets(16), uint())
 
 
-def encode_batch(batch: Batch, views: Sequence[View]) -> bytes:
+def encode_batch(batch: Batch, views: Sequence[View], memory: Memory | None = None) -> bytes:
     """
-    Return the payload of *batch* as deterministic CBOR, its tables deflated.
+    Return the payload of *batch* as deterministic CBOR, its tables deflated; *memory* is of batches sealed with it.
     """
     squeeze = zlib.compressobj(_DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    tables = squeeze.compress(encode_tables(views, batch.tables)) + squeeze.flush()
+    tables = squeeze.compress(encode_tables(views, batch.tables, memory)) + squeeze.flush()
     payload: dict[int, Any] = {
         0: VERSION,
         1: batch.stream_id,

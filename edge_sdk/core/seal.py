@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol, TypeAlias
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -302,7 +303,7 @@ def _stream_of(payload: bytes) -> tuple[bytes, bytes]:
 
 def _wrap(cek: bytes, recipient: Addressee, info: bytes) -> tuple[bytes, bytes]:
     try:
-        sealed = _suite(recipient.alg).encrypt(cek, _public_key(recipient), info=info)
+        sealed = _suite(recipient.alg).encrypt(cek, _public_key(recipient.alg, recipient.key), info=info)
     except ValueError as exc:
         raise Malformed(
             "recipient key", hint="the recipients document or root holds a key that is none"
@@ -311,14 +312,15 @@ def _wrap(cek: bytes, recipient: Addressee, info: bytes) -> tuple[bytes, bytes]:
     return sealed[:length], sealed[length:]
 
 
-def _public_key(recipient: Addressee) -> hpke.MLKEM768X25519PublicKey | x25519.X25519PublicKey:
-    if recipient.alg == claims.ALG_HPKE_X25519:
-        return x25519.X25519PublicKey.from_public_bytes(recipient.key)
+@lru_cache(maxsize=16)  # batch after batch goes to the same few keys, and reading one takes a third of using it
+def _public_key(alg: int, key: bytes) -> hpke.MLKEM768X25519PublicKey | x25519.X25519PublicKey:
+    if alg == claims.ALG_HPKE_X25519:
+        return x25519.X25519PublicKey.from_public_bytes(key)
     try:
-        post_quantum = mlkem.MLKEM768PublicKey.from_public_bytes(recipient.key[:_MLKEM_PUBLIC_BYTES])
+        post_quantum = mlkem.MLKEM768PublicKey.from_public_bytes(key[:_MLKEM_PUBLIC_BYTES])
     except UnsupportedAlgorithm as exc:
         raise _unspoken() from exc
-    classic = x25519.X25519PublicKey.from_public_bytes(recipient.key[_MLKEM_PUBLIC_BYTES:])
+    classic = x25519.X25519PublicKey.from_public_bytes(key[_MLKEM_PUBLIC_BYTES:])
     return hpke.MLKEM768X25519PublicKey(post_quantum, classic)
 
 

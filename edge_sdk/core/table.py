@@ -3,15 +3,17 @@ Rows of one view as columns: delta per source, zigzag, varint (SPEC 6.2).
 
 A row is a tuple: ``(at_ms, *values)`` for a view of every reading, ``(start_ms, count, *values)`` for windows, where
 a negative count marks a partial window. A value is a scaled integer, text, the bytes of a pseudonym, or None when
-the reading did not have it. Whole numbers lie within 2**62 of 0, so that every difference fits 64 bits. Columns are
-plain loops on purpose: cleverer ones gained at most a fifth. One list of rows has one encoding, and the decoder takes
-no other. Compression, sequence numbers and gaps belong to ``batch``; nothing here is secret or trusted.
+the reading did not have it. Whole numbers lie within 2**62 of 0, so that every difference fits 64 bits. A column is
+packed by maps over a whole tuple, its varints taken from a table; a column that purposes share is packed once. One
+list of rows has one encoding, and the decoder takes no other. Compression, sequence numbers and gaps belong to
+``batch``; nothing here is secret or trusted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from operator import itemgetter, sub
+from typing import Any, Final
 
 from edge_sdk.core import cbor
 from edge_sdk.core.policy import View
@@ -25,15 +27,16 @@ _MAX_SHIFT = 63  # of the tenth byte; an eleventh would only make the integer gr
 _MAX_TABLES_BYTES = 8 << 20
 
 
-def encode_tables(views: Sequence[View], rows: Mapping[int, Sequence[Row]]) -> bytes:
+def encode_tables(views: Sequence[View], rows: Mapping[int, Sequence[Row]], memory: Memory | None = None) -> bytes:
     """
     Return the tables of one batch as deterministic CBOR.
 
     Args:
         views: the views of the purpose, in its order; a table names its view by position.
         rows: rows by position of their view; empty ones are left out.
+        memory: of what is encoded together with them.
     """
-    return cbor.encode([_encode_table(views[at], at, rows[at]) for at in sorted(rows) if rows[at]])
+    return cbor.encode([_encode_table(views[at], at, rows[at], memory) for at in sorted(rows) if rows[at]])
 
 
 def decode_tables(views: Sequence[View], encoded: bytes) -> dict[int, list[Row]]:
@@ -55,22 +58,85 @@ def decode_tables(views: Sequence[View], encoded: bytes) -> dict[int, list[Row]]
     return rows
 
 
-def pack(values: Iterable[int], groups: Iterable[int], group_count: int) -> bytes:
+class _Varints(dict[int, bytes]):
     """
-    Return *values* as zigzag varints of the difference to the previous value of the same group.
+    Differences as zigzag varints; those not there yet are made when they are asked for.
     """
-    last = [0] * group_count
-    packed = bytearray()
-    append = packed.append
-    for group, value in zip(groups, values, strict=True):
-        delta = value - last[group]
-        last[group] = value
+
+    def __missing__(self, delta: int) -> bytes:
         zigzag = delta + delta if delta >= 0 else -delta - delta - 1
+        made = bytearray()
         while zigzag > 127:
-            append(zigzag & 127 | 128)
+            made.append(zigzag & 127 | 128)
             zigzag >>= 7
-        append(zigzag)
-    return bytes(packed)
+        made.append(zigzag)
+        varint = self[delta] = bytes(made)
+        return varint
+
+
+_NEAR: Final = 512  # differences of neighbours are mostly smaller
+_SHORT: Final[Mapping[int, bytes]] = {delta: _Varints()[delta] for delta in range(-_NEAR, _NEAR)}
+
+
+class Grouped:
+    """
+    Rows of one table by the group each belongs to, for packing its columns.
+
+    Args:
+        words: what says the group of each row.
+        memory: columns packed already; more are added.
+    """
+
+    def __init__(self, words: Sequence[Any], memory: dict[tuple[int, ...], bytes] | None = None) -> None:
+        index: dict[Any, int] = {}
+        self.groups = [index.setdefault(word, len(index)) for word in words]
+        self.words = list(index)
+        last = [len(words)] * len(index)  # the place behind the last row, where a 0 is
+        before = []
+        for row, group in enumerate(self.groups):
+            before.append(last[group])
+            last[group] = row
+        self._before = itemgetter(*before, len(words), len(words))  # of two places or more it gives a tuple
+        self._varint = _Varints(_SHORT).__getitem__
+        self._memory = memory
+
+    def pack(self, column: tuple[int, ...]) -> bytes:
+        """
+        Return *column* as zigzag varints of the difference to the previous value of the same group.
+        """
+        packed = None if self._memory is None else self._memory.get(column)
+        if packed is None:
+            packed = b"".join(map(self._varint, map(sub, column, self._before((*column, 0)))))
+            if self._memory is not None:
+                self._memory[column] = packed
+        return packed
+
+
+class Memory:
+    """
+    Columns packed so far, for tables that are encoded at one time: purposes that share a column pack it once.
+
+    It holds what readings said: let it go with the transaction.
+    """
+
+    def __init__(self) -> None:
+        self._grouped: dict[tuple[Any, ...], Grouped] = {}
+
+    def grouped(self, words: tuple[Any, ...]) -> Grouped:
+        """
+        Return the rows grouped by *words*.
+        """
+        grouped = self._grouped.get(words)
+        if grouped is None:
+            grouped = self._grouped[words] = Grouped(words, {})
+        return grouped
+
+
+def pack_places(places: Sequence[int]) -> bytes:
+    """
+    Return *places* among words as a column packs them: of one group.
+    """
+    return Grouped(bytes(len(places))).pack(tuple(places))
 
 
 def unpack(packed: bytes, groups: Sequence[int], group_count: int) -> list[int]:
@@ -103,46 +169,41 @@ def unpack(packed: bytes, groups: Sequence[int], group_count: int) -> list[int]:
     return values
 
 
-def _encode_table(view: View, at: int, rows: Sequence[Row]) -> list[Any]:
+def _encode_table(view: View, at: int, rows: Sequence[Row], memory: Memory | None) -> list[Any]:
     columns = list(zip(*rows, strict=True))
     lead = 1 if view.every_ms is None else 2
-    groups, group_count, words = _group(view, columns, lead)
+    words = (None,) * len(rows) if view.group is None else columns[lead + view.group]
+    grouped = Grouped(words) if memory is None else memory.grouped(words)
     fields: list[Any] = []
     for position, view_field in enumerate(view.fields):
         column = columns[lead + position]
         if position == view.group:
-            fields.append([words, pack(groups, [0] * len(rows), 1)])
+            fields.append([grouped.words, pack_places(grouped.groups)])
         elif view_field.is_text:
             fields.append(_encode_text(column))
         else:
-            fields.append(_encode_numbers(column, groups, group_count))
-    leading = [pack(column, groups, group_count) for column in columns[:lead]]
+            fields.append(_encode_numbers(column, grouped))
+    leading = [grouped.pack(column) for column in columns[:lead]]
     return [at, len(rows), leading, fields]
-
-
-def _group(view: View, columns: Sequence[Sequence[Any]], lead: int) -> tuple[list[int], int, list[Any]]:
-    if view.group is None:
-        return [0] * len(columns[0]), 1, []
-    index: dict[Any, int] = {}
-    groups = [index.setdefault(word, len(index)) for word in columns[lead + view.group]]
-    return groups, len(index), list(index)
 
 
 def _encode_text(column: Sequence[Any]) -> list[Any]:
     index: dict[Any, int] = {None: 0}
     places = [index.setdefault(word, len(index)) for word in column]
-    return [list(index)[1:], pack(places, [0] * len(places), 1)]
+    return [list(index)[1:], pack_places(places)]
 
 
-def _encode_numbers(column: Sequence[Any], groups: Sequence[int], group_count: int) -> Any:
-    if None not in column:
-        return pack(column, groups, group_count)
+def _encode_numbers(column: tuple[Any, ...], grouped: Grouped) -> Any:
+    try:
+        return grouped.pack(column)
+    except TypeError:  # None among the numbers
+        pass
     present = bytearray((len(column) + 7) // 8)
     for position, value in enumerate(column):
         if value is not None:
             present[position >> 3] |= 1 << (position & 7)
-    kept = [(group, value) for group, value in zip(groups, column, strict=True) if value is not None]
-    return [bytes(present), pack([value for _, value in kept], [group for group, _ in kept], group_count)]
+    kept = [(group, value) for group, value in zip(grouped.groups, column, strict=True) if value is not None]
+    return [bytes(present), Grouped([group for group, _ in kept]).pack(tuple(value for _, value in kept))]
 
 
 def _view_position(table: Any, previous: int, views: int) -> int:

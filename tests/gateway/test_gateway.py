@@ -5,7 +5,6 @@ The public object against a real collector process: what it promises, how it end
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 import threading
@@ -436,11 +435,3 @@ def test_alarms_leave_at_once_in_their_own_batch(served: LocalSite) -> None:
             time.sleep(0.1)
     assert [row.fields["code"] for row in served.rows() if row.purpose == "alarms"] == [7]
     assert energies(served) == []
-
-
-def test_the_process_identity_is_looked_up_at_each_use(site: LocalSite) -> None:
-    with Gateway.open(site.toml) as gateway:
-        gateway._running._process = os.getpid() + 1
-        with pytest.raises(LifecycleRefused, match="before a fork"):
-            gateway.record("inverter", reading(1))
-        gateway._running._process = os.getpid()

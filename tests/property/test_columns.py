@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from edge_sdk.core import cbor
 from edge_sdk.core.batch import MAX_GAPS, MAX_TABLES_BYTES, Batch, Gap, Reason, decode_batch, encode_batch, merge_gaps
 from edge_sdk.core.policy import FieldType, TextRule, View, ViewField, Window
-from edge_sdk.core.table import Row, decode_tables, encode_tables, pack, unpack
+from edge_sdk.core.table import Grouped, Row, decode_tables, encode_tables, unpack
 from edge_sdk.errors import BadInput, Malformed
 from tests.minimising import SERIAL, field, keep, kind_of, view_of
 from tests.vectors import world
@@ -69,7 +69,7 @@ SOME_ROWS: dict[int, list[Row]] = {
 def test_numbers_of_any_groups_come_back(pairs: list[tuple[int, int]]) -> None:
     groups = [group for group, _ in pairs]
     values = [value for _, value in pairs]
-    assert unpack(pack(values, groups, 6), groups, 6) == values
+    assert unpack(Grouped(groups).pack(tuple(values)), groups, 6) == values
 
 
 @given(tables())

@@ -168,9 +168,9 @@ def recipient_for(
         for key in recipients.keys
         if key.operator == operator
         and key.region in regions
-        and key.kid in kids
         and key.alg in algs
         and key.nbf_s <= now_s < key.exp_s
+        and key.kid in kids  # last: it is a hash, and this is asked for at every step
     ]
     if not usable:
         raise ConsentRefused(

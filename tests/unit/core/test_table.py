@@ -6,7 +6,7 @@ import pytest
 
 from edge_sdk.core import cbor
 from edge_sdk.core.policy import FieldType, TextRule, View, ViewField, Window
-from edge_sdk.core.table import MAX_ROWS, Row, decode_tables, encode_tables, pack, unpack
+from edge_sdk.core.table import MAX_ROWS, Grouped, Memory, Row, decode_tables, encode_tables, unpack
 from edge_sdk.errors import Malformed
 from tests.minimising import SERIAL, field, keep, kind_of, view_of
 
@@ -48,15 +48,26 @@ def test_no_rows_at_all_are_one_byte() -> None:
     assert encode_tables([ALONE], {}) == b"\x80"
 
 
+def pack(values: list[int], groups: list[int]) -> bytes:
+    return Grouped(groups).pack(tuple(values))
+
+
+def test_tables_encoded_together_are_those_encoded_apart() -> None:
+    rows = [(1, "A", 5), (2, "B", None), (3, "A", 7)], [(1, "A", 6), (2, "B", 4), (3, "A", 7)], [(1, "B", 6)]
+    memory = Memory()
+    together = [encode_tables([GROUPED], {0: some}, memory) for some in (*rows, *rows)]
+    assert together == [encode_tables([GROUPED], {0: some}) for some in (*rows, *rows)]
+
+
 def test_each_source_is_compared_with_itself() -> None:
-    assert pack([1000, 9000, 1001, 9001], [0, 1, 0, 1], 2) == pack([1000, 9000, 1, 1], [0, 1, 2, 3], 4)
+    assert pack([1000, 9000, 1001, 9001], [0, 1, 0, 1]) == pack([1000, 9000, 1, 1], [0, 1, 2, 3])
 
 
 @pytest.mark.parametrize(
     ("value", "packed"), [(0, "00"), (-1, "01"), (1, "02"), (63, "7e"), (64, "8001"), (-65, "8101"), (300, "d804")]
 )
 def test_a_number_is_a_zigzag_varint(value: int, packed: str) -> None:
-    assert pack([value], [0], 1).hex() == packed
+    assert pack([value], [0]).hex() == packed
 
 
 @pytest.mark.parametrize(
