@@ -260,7 +260,7 @@ def test_a_floor_ahead_of_the_true_time_is_said_plainly_and_hammers_nobody(
     boot: Callable[[], Board], server: Hostile
 ) -> None:
     board = boot()
-    board.parts.clock.raise_floor(1000 * true_s() + 3 * 86_400_000)  # a statement of a signer whose clock was wrong
+    board.parts.clock.raise_floor(1000 * true_s() + 70 * 3_600_000)  # a statement of a signer whose clock was wrong
     assert status_of(board.parts, board.parts.clock.now()).why == standing(board)
     board.run(8)
     board.look()
