@@ -27,7 +27,7 @@ import cbor2
 
 from benchmarks.line import make_site
 from benchmarks.peers import collector
-from benchmarks.readings import DEVICES, make_readings
+from benchmarks.readings import DEVICES, make_policy, make_readings
 from edge_sdk.beside import status_beside
 from edge_sdk.config import Config
 from edge_sdk.core.policy import FieldType
@@ -204,7 +204,7 @@ def main() -> None:
     chosen = arguments.parse_args()
     with TemporaryDirectory() as folder:
         place = Path(folder) / "house"
-        config = make_site(place, purposes=1, suite="hpke-9-ke", per_batch=500)
+        config = make_site(place, make_policy(1), per_batch=500)
         first = paced(place, config, chosen.seconds)
         second = backlog(place, config, chosen.backlog) if chosen.backlog else {}
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Python {platform.python_version()}, {platform.machine()}")

@@ -175,7 +175,8 @@ def _outbox(
         # A key is on the page before its rows are in the outbox, and leaves it after them: with one look at the page
         # before and one after, no row of this moment is without its key.
         page.entries |= KeyPage(config.folder, read_only=True).entries
-        rooms = Rooms(vault, outbox, page, _no_draw, suite_of(config), boot_id=b"")
+        alone = contextlib.nullcontext()
+        rooms = Rooms(vault, outbox, page, _no_draw, suite_of(config), boot_id=b"", record_lock=alone)
         editions = {purpose_digest(purpose): purpose for policy in policies for purpose in policy.purposes.values()}
         stored = outbox.streams()
         streams = tuple(held for row in stored if (held := _stream(row, rooms, editions)) is not None)
