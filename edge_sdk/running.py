@@ -110,8 +110,9 @@ class Running:
             delivering = asyncio.create_task(self.deliver_receipts(self._stopped))
             try:
                 await drive(
-                    self.site.uplink, self._transport, on_writer=self._writer.call_async, stopped=self._stopped
-                )
+                    self.site.uplink, self._transport, on_writer=self._writer.call_async,
+                    watch=self._writer.watch_async, stopped=self._stopped,
+                )  # fmt: skip
             finally:
                 delivering.cancel()
                 await asyncio.wait({delivering})
