@@ -118,7 +118,7 @@ def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Sit
 
     Raises:
         ConfigError: when the policy is wrong and there is no earlier one to stay with.
-        VaultUnavailable: when the site is not enrolled.
+        NotProvisioned: when the site is not enrolled, or was wiped.
         StorageError: when its folder is in use, or from a newer release.
     """
     folder = config.folder
