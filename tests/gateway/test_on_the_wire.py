@@ -188,7 +188,12 @@ def test_no_connection_carries_the_tags_of_two_epochs(device: Device, server: Ho
             stopped.set()
         return result
 
-    asyncio.run(drive(device.uplink, device.transport, on_writer=on_writer, stopped=stopped))
+    async def watch(job: Callable[[Now], T | None]) -> T:
+        while (found := await on_writer(job)) is None:
+            await asyncio.sleep(0.001)
+        return found
+
+    asyncio.run(drive(device.uplink, device.transport, on_writer=on_writer, watch=watch, stopped=stopped))
     by_connection: dict[int, set[bytes]] = {}
     for exchange in server.exchanges:
         by_connection.setdefault(exchange.connection, set()).add(exchange.header(b"Authorization")[:37])
