@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from benchmarks.line import make_site
-from benchmarks.readings import make_readings
+from benchmarks.readings import make_policy, make_readings
 from edge_sdk.core.batch import Batch, encode_batch
 from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, wrap
 from edge_sdk.core.seal import seal_batch
@@ -244,7 +244,7 @@ def main() -> None:
     chosen = arguments.parse_args()
     readings = make_readings(chosen.readings)
     with tempfile.TemporaryDirectory() as folder:
-        site, _ = open_site(make_site(Path(folder) / "site", 1, "hpke-9-ke", chosen.per_batch))
+        site, _ = open_site(make_site(Path(folder) / "site", make_policy(1), per_batch=chosen.per_batch))
         actual = Actual(site)
         floor = Floor(Path(folder), actual.recipient.key)
         _check_equal(actual, floor, readings[: chosen.per_batch])

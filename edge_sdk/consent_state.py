@@ -202,7 +202,7 @@ class ConsentState:
         if basis not in ERASABLE:
             raise ConsentRefused(
                 f"{name} rests on {basis.replace('_', ' ')}, which is not withdrawn on the device",
-                hint="cancel the account with the operator, or erase the device with 'edge-sdk wipe'",
+                hint="cancel the account with the operator, or erase the device with 'edge-sdk wipe --confirm NAME'",
             )
         granted = [] if self.statement is None else self.statement.grants
         ids = tuple(g.id for g in granted if g.purpose == name and g.id not in self.held.denied)

@@ -72,7 +72,7 @@ class Line:
         self.recording = recording
         self.binding = binding
         self.telling = telling
-        self.on_order: Callable[[WipeOrder], None] = _nobody_to_stop_the_line
+        self.on_order: Callable[[WipeOrder], None] = lambda _: None  # it comes again with every downlink
         self.on_wish_to_wipe: Callable[[], None] = _nobody_to_wipe
         self.on_collecting: Callable[[frozenset[str]], None] = lambda _: None
         self._collecting: frozenset[str] = frozenset()
@@ -369,6 +369,7 @@ class Line:
         marked = self.recording.marks.store(self.rooms.outbox, whole=whole)
         for name, count in (self.recording.totals(with_marks=False) + marked + self.queueing.counts).items():
             self.rooms.outbox.set_number(f"count.{name}", count)
+        self.rooms.outbox.set_number("ahead_ms", now.ahead_ms)
         if self.consent.is_fresh(now):
             self.rooms.outbox.set_number("heard_ms", self.consent.heard_at(now))
 
@@ -381,15 +382,8 @@ class Line:
         self.queueing.enforce(now.floor_ms, allowed_bytes=allowed_bytes)
         self.binding.retention.age(now.floor_ms, can_seal=lambda stream: self._plan(stream, now) is not None)
         for stream in list(self.binding.streams.values()):
-            if stream.record.ended:
-                self.queueing.let_go(stream)
+            self.queueing.let_go(stream)
         self.consent.keep_floor(now)
-
-
-def _nobody_to_stop_the_line(_: WipeOrder) -> None:
-    """
-    Leave an order where it is: it comes again, with every downlink.
-    """
 
 
 def _nobody_to_wipe() -> None:

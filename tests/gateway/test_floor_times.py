@@ -207,6 +207,34 @@ def test_rows_of_a_process_that_ended_are_put_right_by_the_next_of_the_same_boot
     assert {row.clock for row in device.arrived()} == {"wall"}
 
 
+def test_a_process_killed_before_it_could_tell_what_its_boot_was_off_tells_it_at_the_next_start(
+    device: Device, board: Board
+) -> None:
+    board.set_to_1970()
+    with device.running():
+        device.record(3)
+        device.step(close=True)
+        board.synchronise()
+        device.step()  # knows it now, and is killed
+    with device.running():
+        device.deliver()
+    assert device.errors() == [0] * 3
+
+
+def test_what_a_boot_was_off_is_told_until_a_receipt(device: Device, board: Board) -> None:
+    board.set_to_1970()
+    with device.running():
+        device.record(3)
+        device.step(close=True)
+        board.synchronise()
+        device.step(close=True)  # the batch that tells it is queued; it is lost to the quota
+        device.line.queueing.enforce(0, allowed_bytes=0)
+        device.step(close=True)
+        device.deliver()
+        assert [s for s in device.line.binding.streams.values() if s.record.boot] == []
+    assert {row.clock for row in device.arrived()} <= {"wall"}
+
+
 def test_a_floor_that_is_raised_on_the_way_moves_no_row_twice(device: Device, board: Board) -> None:
     board.set_to_1970()
     with device.running():
@@ -373,8 +401,12 @@ def test_windows_that_are_open_when_the_clock_is_set_are_partial_and_put_right(d
         device.record(2)
         device.deliver()
     rows = device.arrived("improvement")
-    assert [(row.count, row.partial, row.clock) for row in rows] == [(3, True, "wall"), (2, True, "wall")]
-    assert all(0 <= device.true[0] - row.at_ms < HOUR + DAY for row in rows)
+    assert sum(row.count or 0 for row in rows) == 5
+    assert {row.clock for row in rows} == {"wall"}
+    before = [row for row in rows if (row.at_ms - board.true_ms) % HOUR != (rows[-1].at_ms - board.true_ms) % HOUR]
+    assert sum(row.count or 0 for row in before) == 3  # their windows began by the floor, not at a full hour
+    assert before[-1].partial
+    assert all(-HOUR < row.at_ms - device.true[0] < HOUR for row in rows)
 
 
 def test_a_board_whose_clock_is_unset_asks_for_the_time_and_sends_nothing(device: Device, board: Board) -> None:

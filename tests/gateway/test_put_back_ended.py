@@ -26,7 +26,7 @@ from tests.gateway.hostile import Hostile, hostile
 from tests.gateway.test_wipe import deliver, point
 from tests.site import LocalSite, reading
 
-WAIT_S = 20
+WAIT_S = 40
 ROOTS = ("/v1/recipients", "/v1/root/2")  # public documents
 BATCHES, CONTROL, DOWNLINK = "/v1/batches", "/v1/control", "/v1/downlink"
 
