@@ -1,5 +1,8 @@
 """
-``python -m benchmarks``: rows 1, 2, 5 and 6 of the budgets in DESIGN.md, on this machine.
+``python -m benchmarks``: what a reading costs, how soon a change of consent takes effect, how long a wipe takes.
+
+Each row has the median of all rounds, the least and the most, its unit, and what it must be where that is set. The
+head line names date, machine and versions. Run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.endings import run_endings
 from benchmarks.line import LineRun, run_line
 from benchmarks.peers import ok_server
 from benchmarks.readings import make_readings
@@ -46,6 +50,13 @@ BUDGETS = (
     Budget("  script: wire, body only", "B/reading", "", lambda r: r["script_wire"]),
     Budget("  script: CPU", "us/reading", "", lambda r: r["script"]),
     Budget("  line: CPU, one purpose", "us/reading", "", lambda r: r["one"].cpu),
+    Budget("consent, by receipt: arrival to effect", "ms", "<= 1000", lambda r: r["endings"].receipt),
+    Budget("  operator's word to arrival, uploading at once", "ms", "", lambda r: r["endings"].announced),
+    Budget("consent, by poll: arrival to effect", "ms", "<= 1000", lambda r: r["endings"].poll),
+    Budget("consent, by file: import to effect", "ms", "<= 1000", lambda r: r["endings"].file),
+    Budget("consent, withdrawn on the device: call to effect", "ms", "<= 1000", lambda r: r["endings"].local),
+    Budget("wipe, 64 MB queued: call to keys destroyed", "ms", "", lambda r: r["endings"].keys_gone),
+    Budget("wipe, 64 MB queued: call to receipt", "ms", "", lambda r: r["endings"].wiped),
 )
 
 
@@ -78,7 +89,8 @@ def _round(readings: Readings, per_batch: int, port: int) -> dict[str, Any]:
             "classic": run_line(base / "classic", readings, per_batch, purposes=1, send=True, suite="hpke-4-ke"),
         }
         del started
-        return {"script": cpu / len(readings) * 1e6, "script_wire": wire / len(readings), **runs}
+        endings = run_endings(base / "endings")
+        return {"script": cpu / len(readings) * 1e6, "script_wire": wire / len(readings), "endings": endings, **runs}
 
 
 def _print(rounds: list[dict[str, Any]], chosen: argparse.Namespace) -> None:

@@ -64,7 +64,7 @@ def run_line(
     """
     Return what one run over all *readings* costs; rows opened at the collector are counted at the end.
     """
-    config = _site(folder, purposes, suite, per_batch)
+    config = make_site(folder, make_policy(purposes), suite=suite, per_batch=per_batch)
     transport = Counting(config.address)
     serving = collector(folder / "collector", int(config.address.rsplit(":", 1)[1]))
     with serving if send else contextlib.nullcontext():
@@ -85,9 +85,12 @@ def run_line(
     return LineRun(cpu / len(readings) * 1e6, len(readings) / wall, wire / len(readings) / purposes)
 
 
-def _site(folder: Path, purposes: int, suite: str, per_batch: int) -> Config:
+def make_site(folder: Path, policy: str, *, suite: str = "hpke-9-ke", per_batch: int) -> Config:
+    """
+    Make an enrolled site for *policy*, with a collector of its own, in the new folder *folder*.
+    """
     folder.mkdir()
-    (folder / "bench_policy.toml").write_text(make_policy(purposes))
+    (folder / "bench_policy.toml").write_text(policy)
     arguments = argparse.Namespace(
         local=str(folder), profile=None, policy=str(folder / "bench_policy.toml"), grant=[], name="bench",
         suite=suite,

@@ -29,7 +29,7 @@ def status_beside(config: Config) -> Status:
     Return how the site of *config* stands, as of its last flush.
 
     Raises:
-        VaultUnavailable: when the site is not enrolled.
+        NotProvisioned: when the site is not enrolled, or was wiped.
         LifecycleRefused: when it was never started.
     """
     vault = _open_vault(config)
@@ -63,6 +63,7 @@ def _status(config: Config, consent: ConsentState, policy: Policy, outbox: Outbo
         site=config.name,
         fresh=consent.is_fresh(now),
         clock=clock_word(now),
+        clock_ahead_ms=numbers.get("ahead_ms", 0),
         statement_version=consent.statement.version if consent.statement else 0,
         statement_expires_s=consent.statement.exp_s if consent.statement else 0,
         purposes=tuple(_purpose(purpose, consent, outbox, records, now) for purpose in policy.purposes.values()),

@@ -21,9 +21,11 @@ from edge_sdk.core.consent import CollectGrant, Decision, Queue, ended_grants
 from edge_sdk.core.documents import RecipientKey
 from edge_sdk.core.keys import SECRET_BYTES, PseudonymKey, RoutingSecret, epoch_of, next_pseudonym_key, route
 from edge_sdk.core.messages import EndedStream
-from edge_sdk.core.policy import Policy, Purpose, TextRule, purpose_digest
+from edge_sdk.core.policy import Basis, Policy, Purpose, TextRule, purpose_digest
 from edge_sdk.core.pseudonym import Pseudonyms, period_of
-from edge_sdk.errors import DiskFull, Refused, StorageError
+from edge_sdk.core.terms import CROSS_BORDER
+from edge_sdk.core.transfer import Accepted, Fate, fate
+from edge_sdk.errors import ConsentRefused, DiskFull, Refused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.recording import Recording
 from edge_sdk.resuming import take_up
@@ -151,6 +153,25 @@ class Binding:
             return None if stream.purpose is None else self._consent.recipient(stream.purpose, grant, now)
         except Refused:
             return None
+
+    def basis_of(self, name: str) -> Basis:
+        """
+        Return what the purpose *name* rests on; the consent to transfers is one too, under a name of its own.
+
+        Raises:
+            ConsentRefused: the policy has no such purpose.
+        """
+        if name != CROSS_BORDER and name not in self.policy.purposes:
+            raise ConsentRefused(f"the policy has no purpose {name!r}", hint="'edge-sdk status' lists them")
+        return Basis.CONSENT if name == CROSS_BORDER else self.policy.purposes[name].basis
+
+    def fate(self, now: Now) -> Fate:
+        """
+        Return what tells of a batch whether it may still go to the key it was sealed to.
+        """
+        consent = self._consent
+        held = Accepted(consent.statement, consent.held.denied, now.wall_s)
+        return lambda purpose, digest, kid: fate(purpose, digest, kid, recipients=consent.recipients, held=held)
 
     def slot(self, now: Now) -> int:
         """

@@ -25,7 +25,7 @@ class Now:
     One look at all clocks, in milliseconds.
 
     ``quality`` is what the wall rests on. ``astray_ms`` is what the system clock lacks of the wall, None where it is
-    the wall.
+    the wall. ``ahead_ms`` is by how much the floor exceeds what a signed answer of this boot says.
     """
 
     mono_ms: int
@@ -33,6 +33,7 @@ class Now:
     floor_ms: int
     quality: ClockQuality = ClockQuality.WALL
     astray_ms: int | None = None
+    ahead_ms: int = 0
 
     @property
     def origin_ms(self) -> int:
@@ -74,10 +75,12 @@ class Clock:
         floor = self._base_ms + mono - self._base_mono_ms if self._base_ms else 0
         wall = time.time_ns() // 1_000_000
         if self._heard is not None:
-            signed = max(floor, self._heard[0] + mono - self._heard[1])
+            told = self._heard[0] + mono - self._heard[1]
+            signed, ahead = max(floor, told), max(0, floor - told)
             if abs(wall - signed) > TRUSTED_WITHIN_MS:
-                return Now(mono, signed, floor, astray_ms=signed - wall)
-        elif wall < floor - BEHIND_MS:
+                return Now(mono, signed, floor, astray_ms=signed - wall, ahead_ms=ahead)
+            return Now(mono, max(wall, floor), floor, ahead_ms=ahead)
+        if wall < floor - BEHIND_MS:
             return Now(mono, floor, floor, ClockQuality.FLOOR, floor - wall)
         return Now(mono, max(wall, floor), floor)
 

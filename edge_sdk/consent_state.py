@@ -190,26 +190,26 @@ class ConsentState:
         assert self.statement is not None
         return self.statement.iat_s * 1000
 
-    def withdraw(self, purpose: Purpose) -> None:
+    def withdraw(self, name: str, basis: Basis) -> None:
         """
-        Deny every grant *purpose* has, for good: only a grant with another id lifts it. Needs no network.
+        Deny every grant the purpose *name* has, for good: only a grant with another id lifts it. Needs no network.
 
         After a power cut: denied, and the authority will be told; or nothing has changed.
 
         Raises:
             ConsentRefused: when there is nothing to withdraw, or the purpose does not rest on consent or interest.
         """
-        if purpose.basis not in ERASABLE:
+        if basis not in ERASABLE:
             raise ConsentRefused(
-                f"{purpose.name} rests on {purpose.basis.replace('_', ' ')}, which is not withdrawn on the device",
-                hint="cancel the account with the operator, or erase the device with 'edge-sdk wipe'",
+                f"{name} rests on {basis.replace('_', ' ')}, which is not withdrawn on the device",
+                hint="cancel the account with the operator, or erase the device with 'edge-sdk wipe --confirm NAME'",
             )
         granted = [] if self.statement is None else self.statement.grants
-        ids = tuple(g.id for g in granted if g.purpose == purpose.name and g.id not in self.held.denied)
+        ids = tuple(g.id for g in granted if g.purpose == name and g.id not in self.held.denied)
         if not ids:
-            raise ConsentRefused(f"{purpose.name} has no grant that could be withdrawn", hint="it is not collected")
+            raise ConsentRefused(f"{name} has no grant that could be withdrawn", hint="it is not collected")
         deny(self.held, ids)
-        self.tell_later([Withdrawal(purpose.name, ids)])
+        self.tell_later([Withdrawal(name, ids)])
 
     def tell_later(self, told: Sequence[Told]) -> None:
         """

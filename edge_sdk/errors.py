@@ -4,6 +4,7 @@ Every exception that leaves the package, in one tree.
     EdgeError                      never raised itself; carries an exit code and a hint
     ├─ ConfigError            2    a human must edit something
     ├─ Refused                3    a gate is closed; normal; the caller stops and does not retry
+    │   ├─ NotProvisioned          never enrolled here, or wiped: nothing is held and nothing is collected
     │   ├─ ConsentRefused          a statement, grant or order was not accepted, or denies
     │   │   └─ Equivocation        one version of a document exists with two contents
     │   └─ LifecycleRefused        suspended, cancelled, being wiped, wiped, forked, closed
@@ -70,6 +71,19 @@ class LifecycleRefused(Refused):
     """
     Say that the site, its folder or this object is in no state to do what was asked.
     """
+
+
+class NotProvisioned(Refused):
+    """
+    Say that this device belongs to nobody: it was never enrolled, or it was wiped.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this device is not provisioned: it was never enrolled here, or was wiped, and holds nothing",
+            hint="ask the operator for a claim code, then enrol it: "
+            "edge-sdk init DIR --root FILE --address URL --policy FILE --code CODE",
+        )
 
 
 class BadInput(EdgeError):

@@ -65,7 +65,7 @@ def check_room(folder: Path) -> None:
     if _has_receipt(folder):
         raise StorageError(
             f"{MAX_LANES + 1} wipe receipts wait to be delivered",
-            hint="let the device reach its collector: 'edge-sdk wipe' delivers them",
+            hint="let the device reach its collector: 'edge-sdk wipe --confirm NAME' delivers them",
         )
 
 

@@ -24,7 +24,7 @@ from edge_sdk.core.receipt import Outcome
 from edge_sdk.core.table import Memory
 from edge_sdk.core.units import DAY_MS
 from edge_sdk.disk_room import DiskRoom
-from edge_sdk.errors import ConsentRefused, EdgeError, LifecycleRefused, StorageError
+from edge_sdk.errors import EdgeError, LifecycleRefused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.ledger import Happened
 from edge_sdk.obeying import Obeying
@@ -72,7 +72,7 @@ class Line:
         self.recording = recording
         self.binding = binding
         self.telling = telling
-        self.on_order: Callable[[WipeOrder], None] = _nobody_to_stop_the_line
+        self.on_order: Callable[[WipeOrder], None] = lambda _: None  # it comes again with every downlink
         self.on_wish_to_wipe: Callable[[], None] = _nobody_to_wipe
         self.on_collecting: Callable[[frozenset[str]], None] = lambda _: None
         self._collecting: frozenset[str] = frozenset()
@@ -134,6 +134,7 @@ class Line:
     def withdraw(self, name: str, now: Now) -> None:
         """
         Withdraw a purpose on this device: deny its grants, destroy its keys and data, have the authority told.
+        Under the name ``cross_border`` that is the consent to transfers: what was sealed to keys abroad is destroyed.
 
         After a power cut: nothing has changed, or the denial is stored and the next start destroys.
 
@@ -141,10 +142,7 @@ class Line:
             ConsentRefused: there is nothing to withdraw.
             StorageError: the denial holds, but may not survive a power cut.
         """
-        purpose = self.binding.policy.purposes.get(name)
-        if purpose is None:
-            raise ConsentRefused(f"the policy has no purpose {name!r}", hint="'edge-sdk status' lists them")
-        self.consent.withdraw(purpose)
+        self.consent.withdraw(name, self.binding.basis_of(name))
         self.books.add(Happened.WITHDRAWN_HERE, now, purpose=name)
         self.step(now, flush=True)
 
@@ -202,7 +200,7 @@ class Line:
         """
         Return the next batch that may be sent at *now*, with the permission it goes under.
         """
-        return self.queueing.next_parcel(lambda stream: self.permit(stream, now), now.mono_ms)
+        return self.queueing.next_parcel(lambda s: self.permit(s, now), now.mono_ms, fate=self.binding.fate(now))
 
     def settle(self, parcel: Parcel, outcome: Outcome, now: Now, draw: float) -> None:
         """
@@ -371,6 +369,7 @@ class Line:
         marked = self.recording.marks.store(self.rooms.outbox, whole=whole)
         for name, count in (self.recording.totals(with_marks=False) + marked + self.queueing.counts).items():
             self.rooms.outbox.set_number(f"count.{name}", count)
+        self.rooms.outbox.set_number("ahead_ms", now.ahead_ms)
         if self.consent.is_fresh(now):
             self.rooms.outbox.set_number("heard_ms", self.consent.heard_at(now))
 
@@ -379,18 +378,12 @@ class Line:
         Keep to quota, age and the room the file system leaves; store the floor.
         """
         allowed_bytes = self.room.allowed(now, held_bytes=self.rooms.outbox.held_bytes())
+        self.queueing.recall(self.binding.fate(now))
         self.queueing.enforce(now.floor_ms, allowed_bytes=allowed_bytes)
         self.binding.retention.age(now.floor_ms, can_seal=lambda stream: self._plan(stream, now) is not None)
         for stream in list(self.binding.streams.values()):
-            if stream.record.ended:
-                self.queueing.let_go(stream)
+            self.queueing.let_go(stream)
         self.consent.keep_floor(now)
-
-
-def _nobody_to_stop_the_line(_: WipeOrder) -> None:
-    """
-    Leave an order where it is: it comes again, with every downlink.
-    """
 
 
 def _nobody_to_wipe() -> None:

@@ -118,7 +118,7 @@ def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Sit
 
     Raises:
         ConfigError: when the policy is wrong and there is no earlier one to stay with.
-        VaultUnavailable: when the site is not enrolled.
+        NotProvisioned: when the site is not enrolled, or was wiped.
         StorageError: when its folder is in use, or from a newer release.
     """
     folder = config.folder
@@ -141,7 +141,7 @@ def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Sit
         opened.callback(outbox.close)
         page = KeyPage(folder)
         opened.callback(page.close)
-        rooms = Rooms(vault, outbox, page, draw, content_alg_of(config), boot_id())
+        rooms = Rooms(vault, outbox, page, draw, content_alg_of(config), boot_id(), recording.lock)
         binding = Binding(
             policies, rooms, consent=consent, recording=recording, routing=lane.routing, limits=config.limits
         )

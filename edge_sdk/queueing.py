@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from edge_sdk.core.batch import Gap, Reason
-from edge_sdk.core.consent import SendGrant
+from edge_sdk.core.consent import Queue, SendGrant
+from edge_sdk.core.envelope import outer
 from edge_sdk.core.receipt import Kind, Outcome
 from edge_sdk.core.retry import delay_s
+from edge_sdk.core.transfer import Fate
 from edge_sdk.errors import StorageError, Tampered
 from edge_sdk.outbox import Held
 from edge_sdk.sealing import Rooms
@@ -27,6 +29,7 @@ from edge_sdk.transport import Lane
 
 MAX_ASIDE = 64  # set-aside batches kept for an operator; the oldest go first
 NOW_TRIES = 3  # answered badly as often, a batch no longer goes first for being wanted now
+HELD_BACK_MS = 60_000  # until a batch to a key that may not have it now is looked at again
 UNREADABLE_MS = 3_600_000  # until a batch that can be neither read nor dropped is tried again
 
 
@@ -54,9 +57,12 @@ class Queueing:
         self._tries: Counter[int] = Counter()
         self._waiting: dict[int, int] = {}
         self._due: list[tuple[int, int]] = []
+        self._kids: dict[int, bytes] = {}  # by batch, of streams that may go abroad
         self.counts: Counter[str] = Counter()
 
-    def next_parcel(self, permit: Callable[[Stream], SendGrant | None], mono_ms: int) -> Parcel | None:
+    def next_parcel(
+        self, permit: Callable[[Stream], SendGrant | None], mono_ms: int, *, fate: Fate
+    ) -> Parcel | None:
         """
         Return the next batch to send: of streams whose readings are wanted now first, then the oldest.
 
@@ -65,6 +71,7 @@ class Queueing:
         Args:
             permit: the grant to send for a stream, asked for anew at every call.
             mono_ms: batches answered badly wait until their time.
+            fate: what becomes of what was sealed to a key; what it holds back waits.
         """
         while self._due and self._due[0][0] <= mono_ms:
             self._waiting.pop(heapq.heappop(self._due)[1], None)
@@ -72,10 +79,41 @@ class Queueing:
             held, stream, grant = best
             try:
                 body = unseal_body(stream.entry, held, self._rooms.outbox.sealed_body(held))
+                if _may_be_abroad(stream) and self._fate(stream, held, body, fate) is not Queue.KEEP:
+                    self._wait(held, mono_ms + HELD_BACK_MS)
+                    continue
                 return Parcel(held, body, grant, Lane.NOW if _is_now(stream) else Lane.NORMAL)
             except (Tampered, StorageError):
                 self._give_up(stream, held, mono_ms)  # so the next round meets another
         return None
+
+    def recall(self, fate: Fate) -> None:
+        """
+        Drop, with its gap, what was sealed to a key that *fate* lets it go to no more, for good.
+
+        Only purposes with regions beyond home are looked at, and each of their batches is opened up to its key once.
+
+        After a power cut: each batch is there, or gone and told.
+
+        Raises:
+            StorageError: what is left is dropped at the next call.
+        """
+        for row, queue in list(self._rooms.outbox.queues.items()):
+            stream = self._streams.get(row)
+            if stream is None or not _may_be_abroad(stream):
+                continue
+            for held in list(queue.values()):
+                with contextlib.suppress(Tampered):  # a damaged one is found when it is its turn
+                    if self._fate(stream, held, None, fate) is Queue.DESTROY:
+                        self._lose(stream, held, Reason.RECIPIENT, keep=False)
+
+    def _fate(self, stream: Stream, held: Held, body: bytes | None, fate: Fate) -> Queue:
+        assert stream.purpose is not None  # who asks has looked whether it may be abroad
+        kid = self._kids.get(held.id)
+        if kid is None:
+            body = body or unseal_body(stream.entry, held, self._rooms.outbox.sealed_body(held))
+            kid = self._kids[held.id] = outer(body).kid
+        return fate(stream.purpose, stream.record.digest, kid)
 
     def _best(self, permit: Callable[[Stream], SendGrant | None]) -> tuple[Held, Stream, SendGrant] | None:
         heads = []
@@ -103,6 +141,7 @@ class Queueing:
                     if held.told and stream.told(held.told):
                         stream.store(self._rooms)
                 self._tries.pop(held.id, None)
+                self._kids.pop(held.id, None)
                 self.counts["acked"] += 1
                 self.let_go(stream)
             case Kind.REFUSED:
@@ -241,7 +280,16 @@ class Queueing:
             stream.store(self._rooms)
         stream.changed = False
         self._tries.pop(held.id, None)
+        self._kids.pop(held.id, None)
         self.counts[reason.name.lower()] += 1
+
+
+def _may_be_abroad(stream: Stream) -> bool:
+    """
+    Tell whether batches of *stream* may be sealed to a key beyond home, so that a transfer has to be allowed.
+    """
+    purpose = stream.purpose
+    return purpose is not None and purpose.reach is not None and bool(purpose.reach.abroad(purpose.regions))
 
 
 def _is_now(stream: Stream) -> bool:

@@ -9,7 +9,9 @@ rows for the cadence, and one in bytes for whoever reads it. When to seal is the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Any
 
 from edge_sdk.core.batch import MAX_PAYLOAD_BYTES, Batch, ClockQuality, encode_batch
 from edge_sdk.core.consent import CollectGrant
@@ -37,6 +39,7 @@ class Rooms:
     draw: Draw
     content_alg: int
     boot_id: bytes  # of the board, the same until it is powered on again
+    record_lock: AbstractContextManager[Any]  # held while open windows are looked at: readings come in meanwhile
 
 
 @dataclass(frozen=True, slots=True)

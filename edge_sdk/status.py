@@ -15,6 +15,7 @@ from edge_sdk.clock import Now
 from edge_sdk.core.batch import ClockQuality
 from edge_sdk.core.consent import Decision
 from edge_sdk.core.policy import Purpose
+from edge_sdk.core.units import DAY_MS
 from edge_sdk.opening import Site
 from edge_sdk.outbox import Outbox
 from edge_sdk.stream_record import Record
@@ -46,6 +47,7 @@ class Status:
     site: str
     fresh: bool
     clock: str
+    clock_ahead_ms: int
     statement_version: int
     statement_expires_s: int
     purposes: tuple[PurposeStatus, ...]
@@ -58,10 +60,18 @@ class Status:
     @property
     def why(self) -> str:
         """
-        Return, in one line a purpose, why readings of it are not taken, and what mends it.
+        Return, in one line a purpose, why readings of it are not taken, and what mends it; first what ails all of them.
         """
         closed = [purpose for purpose in self.purposes if not purpose.collecting]
-        return "\n".join(f"{purpose.name}: {purpose.because}. {_mend(purpose.because)}" for purpose in closed)
+        lines = [f"{purpose.name}: {purpose.because}. {_mend(purpose.because)}" for purpose in closed]
+        return "\n".join([_clock_trouble(self.clock_ahead_ms, self.site), *lines] if self.is_ahead else lines)
+
+    @property
+    def is_ahead(self) -> bool:
+        """
+        Tell whether a signed document has put this device so far ahead that its collector knows no tag of it.
+        """
+        return self.clock_ahead_ms >= DAY_MS
 
     def as_json(self) -> dict[str, Any]:
         """
@@ -94,6 +104,7 @@ def status_of(site: Site, now: Now) -> Status:
         site=site.config.name,
         fresh=line.consent.is_fresh(now),
         clock=clock_word(now),
+        clock_ahead_ms=now.ahead_ms,
         statement_version=line.consent.statement.version if line.consent.statement else 0,
         statement_expires_s=line.consent.statement.exp_s if line.consent.statement else 0,
         purposes=tuple(
@@ -138,6 +149,15 @@ def purpose_status(
         queued_batches=len(queued),
         queued_bytes=sum(held.size for held in queued),
         gaps=sum(len(record.gaps) for record in records.values()),
+    )
+
+
+def _clock_trouble(ahead_ms: int, site: str) -> str:
+    days = -(-ahead_ms // DAY_MS)
+    return (
+        f"clock: a signed document has put this device {days} days ahead of its collector, which no answer undoes; it "
+        f"collects, and nothing can be sent. The operator has to mend the clock that signs; then wait {days} days, or "
+        f"erase this device ('edge-sdk wipe --confirm {site}') and enrol it anew."
     )
 
 

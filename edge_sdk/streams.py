@@ -339,11 +339,12 @@ class Stream:
 
     def _journal_windows(self, rooms: Rooms) -> None:
         tag_of = self.source_tagger()
-        snapshots: list[cbor.Value] = [
-            [at, outlet.windows.snapshot(tag_of)]
-            for at, outlet in enumerate(self.outlets)
-            if outlet.windows is not None
-        ]
+        with rooms.record_lock:
+            snapshots: list[cbor.Value] = [
+                [at, outlet.windows.snapshot(tag_of)]
+                for at, outlet in enumerate(self.outlets)
+                if outlet.windows is not None
+            ]
         if snapshots:
             body = self._wrap(cbor.encode(snapshots), "partial", rooms)
             rooms.outbox.put_partial(self.row, self.record.batch, body)

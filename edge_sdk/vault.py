@@ -35,7 +35,7 @@ from edge_sdk.core.keys import (
     wrap,
 )
 from edge_sdk.core.shape import Fields, array, list_of, octets, text, uint
-from edge_sdk.errors import Malformed, StorageError, Tampered, VaultUnavailable
+from edge_sdk.errors import Malformed, NotProvisioned, StorageError, Tampered, VaultUnavailable
 from edge_sdk.floorpage import read_floor, write_floor
 from edge_sdk.keystore import KeyStore
 
@@ -136,11 +136,12 @@ class Vault:
         Open the vault, finishing a root-key replacement that a power cut interrupted unless only reading.
 
         Raises:
-            VaultUnavailable: when no key of the store opens ``vault.bin``.
+            NotProvisioned: when there is no ``vault.bin``.
+            VaultUnavailable: when no key of the store opens it.
         """
         path = folder / "vault.bin"
         if not files.exists(path):
-            raise VaultUnavailable("this site has no keys", hint="enrol it with 'edge-sdk init'")
+            raise NotProvisioned
         sealed = files.read(path, _VAULT_LIMIT)
         in_force, staged = store.load()
         for root in (in_force, staged):

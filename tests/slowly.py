@@ -71,7 +71,7 @@ class Heard:
 
 @dataclass
 class SlowWindow:
-    opened_ms: int
+    opened_ms: int | None
     partial: bool
     source: str
     heard: list[Heard] = field(default_factory=list)
@@ -111,7 +111,7 @@ class SlowView:
             for older in sorted(of_source.windows):
                 if older <= start - 2 * every:
                     self._close(of_source, older)
-            of_source.windows[start] = SlowWindow(self.mono_ms, start < self.since, source)
+            of_source.windows[start] = SlowWindow(None, start < self.since, source)
         of_source.windows[start].heard.append(Heard(at_ms, values))
         return True
 
@@ -119,9 +119,12 @@ class SlowView:
         self.mono_ms = mono_ms
         assert self.view.every_ms is not None
         for of_source in self.sources.values():
-            waited = [
-                at for at, window in of_source.windows.items() if window.opened_ms + 2 * self.view.every_ms <= mono_ms
-            ]
+            waited = []
+            for at, window in of_source.windows.items():
+                if window.opened_ms is None:  # since the last look, so at the earliest now
+                    window.opened_ms = mono_ms
+                if window.opened_ms + 2 * self.view.every_ms <= mono_ms:
+                    waited.append(at)
             for start in sorted(of_source.windows):
                 if waited and start <= max(waited):
                     self._close(of_source, start)

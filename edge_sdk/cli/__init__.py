@@ -17,6 +17,7 @@ from edge_sdk.cli import (
     collector,
     consent,
     demo,
+    doctor,
     policy,
     preview,
     profile,
@@ -62,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"edge-sdk {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    groups = (demo, setup, policy, profile, preview, replay, agent, standing, consent, rights, shim, collector)
+    groups = (demo, setup, policy, profile, preview, replay, agent, standing, doctor, consent, rights, shim, collector)
     for group in groups:
         group.register(commands)
     return top

@@ -18,7 +18,7 @@ from typing import Final
 
 from edge_sdk import files
 from edge_sdk.core.keys import SECRET_BYTES, LedgerKey, PurposeKey, RootKey
-from edge_sdk.errors import BadInput, StorageError, VaultUnavailable
+from edge_sdk.errors import BadInput, NotProvisioned, StorageError, VaultUnavailable
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.ledger import read_ledger
 from edge_sdk.outbox import Held, Outbox
@@ -127,7 +127,7 @@ def keys_of(folder: Path) -> list[bytes]:
     Return every secret that a device can use, by its own root key.
 
     Raises:
-        VaultUnavailable: it has none any more.
+        NotProvisioned: it has none any more.
     """
     vault = Vault.open(folder, FileKeyStore(folder), draw=_nothing_drawn, finish=False)
     return [files.read(folder / _ROOT_KEY, SECRET_BYTES), *_secrets(vault.ring)]
@@ -180,7 +180,7 @@ def _secrets(ring: Keyring) -> list[bytes]:
 def _ring(copy: Path, key: bytes) -> Keyring | None:
     try:
         return Vault.open(copy, _Given(RootKey(key)), draw=_nothing_drawn, finish=False).ring
-    except (VaultUnavailable, BadInput):
+    except (NotProvisioned, VaultUnavailable, BadInput):
         return None
 
 

@@ -61,7 +61,7 @@ def run_describe(arguments: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: when there is no such policy or it is wrong.
-        VaultUnavailable: when the site is not enrolled.
+        NotProvisioned: when the site is not enrolled, or was wiped.
     """
     told = _described(arguments)
     if arguments.json:
@@ -80,7 +80,7 @@ def run_export(arguments: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: when the folder is missing for csv, or lies in the state folder.
-        VaultUnavailable: when the site is not enrolled.
+        NotProvisioned: when the site is not enrolled, or was wiped.
         StorageError: when a file cannot be read or written.
     """
     config = Config.read(arguments.config)

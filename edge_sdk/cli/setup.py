@@ -96,7 +96,7 @@ def _run_local(arguments: argparse.Namespace, folder: Path) -> int:
     wanted = find_policy(policy)
     founded = found(
         folder / "collector", [wanted], region=_LOCAL, mechanism=Mechanism.NONE,
-        granted=arguments.grant, test=True, suite=arguments.suite, elsewhere=_places(wanted),
+        granted=arguments.grant, test=True, suite=arguments.suite, elsewhere=local_places(wanted),
     )  # fmt: skip
     _write_site(folder, arguments, policy=policy, address=f"http://127.0.0.1:{port}", jitter="1s")
     files.write(folder / "root.cose", files.read(founded.root_path, 1 << 16), 0o644)
@@ -112,7 +112,7 @@ def _run_local(arguments: argparse.Namespace, folder: Path) -> int:
     return 0
 
 
-def _places(policy: Policy) -> dict[str, tuple[str, Mechanism]]:
+def local_places(policy: Policy) -> dict[str, tuple[str, Mechanism]]:
     """
     Return, for trying out, a region and mechanism for each recipient by which its purposes can reach it.
     """

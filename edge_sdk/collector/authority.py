@@ -21,13 +21,14 @@ from edge_sdk.collector.offices import AuthorityKeys
 from edge_sdk.collector.orders import OrderLimit, Orders
 from edge_sdk.collector.publishing import Outlets, Publisher
 from edge_sdk.collector.registry import Device, GrantRow, Redeemed, Registry
-from edge_sdk.collector.statements import GIVING, Draw, first_grants, is_final, new_grant
+from edge_sdk.collector.statements import GIVING, Draw, first_grants, is_final, new_grant, transfer_grant
 from edge_sdk.core import messages
 from edge_sdk.core.claims import Account, Status
 from edge_sdk.core.documents import Recipients
 from edge_sdk.core.envelope import LIMITS, outer
 from edge_sdk.core.labels import TYP_ENROL
 from edge_sdk.core.policy import Basis, Purpose
+from edge_sdk.core.terms import CROSS_BORDER
 from edge_sdk.errors import ConfigError, Refused, Tampered
 
 _CONSENTED: Final = "consented_at_enrolment"
@@ -129,7 +130,7 @@ class Authority:
         After a power cut: the event is recorded or not; what it changes is published now or at the next
         upkeep.
         """
-        edition = self._edition(purpose)
+        wanted = self._wanted(generation, purpose, status=status, now_s=now_s)
         if self._device(generation).account == Account.CANCELLED:
             raise Refused("the account of the device is cancelled", hint="enrol the device anew")
         standing = [row for row in self._registry.grants(generation) if row.purpose == purpose and not row.ended_s]
@@ -138,12 +139,12 @@ class Authority:
             changing = [row for row in changing if row.status == Status.RESTRICTED]
         for row in changing:
             self._registry.set_status(row.id, str(status), since_s=now_s)
-        is_covered = any(edition[0] in row.digests for row in (changing if status in GIVING else standing))
+        covering = changing if status in GIVING else standing
+        is_covered = any(set(wanted.digests) <= set(row.digests) for row in covering)
         if not is_covered:
             # Of two grants of one second the narrower counts: a new one is always newer than what it answers.
             since_s = max([now_s, *(row.since_s + 1 for row in standing)])
-            grant = self._grant(generation, edition, status=status, now_s=now_s)
-            self._registry.put_grant(replace(grant, since_s=since_s))
+            self._registry.put_grant(replace(wanted, since_s=since_s))
         self.publish(now_s)
 
     def set_account(self, generation: bytes, account: Account, now_s: int) -> None:
@@ -263,7 +264,8 @@ class Authority:
             ConfigError: no such purpose.
         """
         for purpose in purposes:
-            self._edition(purpose)
+            if purpose != CROSS_BORDER:
+                self._edition(purpose)
         self._registry.put_setting(_CONSENTED, "\n".join(sorted(purposes)).encode())
 
     def purposes(self) -> list[Purpose]:
@@ -305,6 +307,14 @@ class Authority:
     def _grant(self, generation: bytes, edition: tuple[bytes, Purpose], *, status: Status, now_s: int) -> GrantRow:
         certified = self._publisher.recipients().keys
         return new_grant(generation, edition, status=status, recipients=certified, now_s=now_s, draw=self._draw)
+
+    def _wanted(self, generation: bytes, purpose: str, *, status: Status, now_s: int) -> GrantRow:
+        if purpose != CROSS_BORDER:
+            return self._grant(generation, self._edition(purpose), status=status, now_s=now_s)
+        current, certified = self._registry.purposes(current=True), self._publisher.recipients().keys
+        return transfer_grant(
+            generation, current, status=status, recipients=certified, now_s=now_s, draw=self._draw
+        )
 
     def _device(self, generation: bytes) -> Device:
         device = self._registry.device(generation)

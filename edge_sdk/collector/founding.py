@@ -20,7 +20,7 @@ from edge_sdk.collector.certifying import RECIPIENT_KEY_VALID_S, RECIPIENTS_VALI
 from edge_sdk.collector.folder import assemble_authority
 from edge_sdk.collector.keyring import Places, write_enrolment, write_recipients, write_role
 from edge_sdk.collector.offices import authority_keys
-from edge_sdk.collector.statements import Draw
+from edge_sdk.collector.statements import Draw, asks_for_transfer
 from edge_sdk.collector.store import IntakeStore
 from edge_sdk.core.claims import Mechanism, Role
 from edge_sdk.core.cose import public_key_of
@@ -28,6 +28,7 @@ from edge_sdk.core.documents import HpkePublic, RecipientKey, Recipients, RoleKe
 from edge_sdk.core.keys import SECRET_BYTES, RecipientSeed, RoleSeed
 from edge_sdk.core.policy import Basis, Policy, Purpose
 from edge_sdk.core.seal import hpke_key_pair
+from edge_sdk.core.terms import CROSS_BORDER
 from edge_sdk.errors import ConfigError
 
 _PUBLIC: Final = 0o644
@@ -134,6 +135,8 @@ def _check(founding: Founding) -> None:
     if unknown:
         raise ConfigError(f"no purpose has the recipient {unknown[0]}", hint="see 'edge-sdk policy check'")
     asked = {name for name, purpose in by_name.items() if purpose.basis is Basis.CONSENT}
+    if any(asks_for_transfer(purpose) for purpose in by_name.values()):
+        asked.add(CROSS_BORDER)
     if not asked.issuperset(founding.granted):
         raise ConfigError(
             "a purpose named to be granted is not in the policies, or does not rest on consent",

@@ -23,7 +23,7 @@ from edge_sdk.collector.offices import AuthorityKeys, signed
 from edge_sdk.collector.opened import OpenerStore
 from edge_sdk.collector.orders import sign_again
 from edge_sdk.collector.registry import Device, Registry
-from edge_sdk.collector.statements import Draw, fitting_kids, is_final, issue
+from edge_sdk.collector.statements import Draw, grant_kids, is_final, issue
 from edge_sdk.collector.store import IntakeStore, TagEntry
 from edge_sdk.collector.streams import certified_keys
 from edge_sdk.core import keys, messages
@@ -193,9 +193,9 @@ class Publisher:
         certified, purposes = self.recipients().keys, self._registry.purposes()
         for row in self._registry.grants():
             if row.ended_s is None and not is_final(row.status):
-                fitting = {kid for digest in row.digests for kid in fitting_kids(purposes[digest], certified)}
-                if fitting != set(row.kids):
-                    self._registry.set_kids(row.id, sorted(fitting))
+                fitting = grant_kids(row.purpose, [purposes[digest] for digest in row.digests], certified)
+                if set(fitting) != set(row.kids):
+                    self._registry.set_kids(row.id, fitting)
 
     def _issue(self, generation: bytes, now_s: int) -> None:
         is_stored = False

@@ -15,7 +15,7 @@ from typing import Final
 
 from edge_sdk.collector.offices import AuthorityKeys, signed
 from edge_sdk.collector.registry import Device, GrantRow
-from edge_sdk.core.claims import ID_BYTES, Role, Status
+from edge_sdk.core.claims import ID_BYTES, Mechanism, Role, Status
 from edge_sdk.core.consent import STANDING_OF, Standing
 from edge_sdk.core.documents import (
     STATEMENT_VALID_S,
@@ -25,8 +25,10 @@ from edge_sdk.core.documents import (
     audience_of,
     sign_statement,
 )
-from edge_sdk.core.documents.statement import MAX_GRANT_RECIPIENTS, MAX_GRANTS
+from edge_sdk.core.documents.statement import MAX_DIGESTS, MAX_GRANT_RECIPIENTS, MAX_GRANTS
 from edge_sdk.core.policy import Basis, Purpose
+from edge_sdk.core.terms import CROSS_BORDER
+from edge_sdk.errors import ConfigError
 
 Draw = Callable[[int], bytes]
 
@@ -69,6 +71,63 @@ def new_grant(
     )
 
 
+def transfer_grant(
+    generation: bytes,
+    purposes: Mapping[bytes, Purpose],
+    *,
+    status: Status,
+    recipients: Iterable[RecipientKey],
+    now_s: int,
+    draw: Draw,
+) -> GrantRow:
+    """
+    Return a grant on the consent to transfers, for every purpose among *purposes* whose terms ask for it.
+
+    Raises:
+        ConfigError: none does, or more than one grant has room for.
+    """
+    asking = {digest: purpose for digest, purpose in purposes.items() if asks_for_transfer(purpose)}
+    if not 1 <= len(asking) <= MAX_DIGESTS:
+        raise ConfigError(
+            f"{len(asking)} purposes ask for consent to transfers", hint=f"1 to {MAX_DIGESTS} can be consented to"
+        )
+    return GrantRow(
+        id=draw(ID_BYTES),
+        generation=generation,
+        purpose=CROSS_BORDER,
+        basis=str(Basis.CONSENT),
+        status=str(status),
+        digests=tuple(sorted(asking)),
+        kids=grant_kids(CROSS_BORDER, asking.values(), recipients),
+        issued_s=now_s,
+        since_s=now_s,
+    )
+
+
+def asks_for_transfer(purpose: Purpose) -> bool:
+    """
+    Tell whether *purpose* may go abroad and its terms ask for consent to that.
+    """
+    reach = purpose.reach
+    return reach is not None and Mechanism.CONSENT in reach.transfer and bool(reach.abroad(purpose.regions))
+
+
+def grant_kids(name: str, purposes: Iterable[Purpose], recipients: Iterable[RecipientKey]) -> tuple[bytes, ...]:
+    """
+    Return the keys that a grant called *name* lists for *purposes*; of the consent to transfers those abroad.
+    """
+    certified = list(recipients)
+    kids = {kid for purpose in purposes for kid in fitting_kids(purpose, _abroad(name, purpose, certified))}
+    newest = sorted((key.nbf_s, key.kid) for key in certified if key.kid in kids)[-MAX_GRANT_RECIPIENTS:]
+    return tuple(sorted(kid for _, kid in newest))
+
+
+def _abroad(name: str, purpose: Purpose, certified: list[RecipientKey]) -> list[RecipientKey]:
+    if name != CROSS_BORDER or purpose.reach is None:
+        return certified
+    return [key for key in certified if key.region not in purpose.reach.home]
+
+
 def first_grants(
     generation: bytes,
     purposes: Mapping[bytes, Purpose],
@@ -81,11 +140,17 @@ def first_grants(
     """
     Return the grants of a newly enrolled device: every purpose that needs no consent, and the consented ones.
     """
-    return [
+    grants = [
         new_grant(generation, edition, status=Status.GIVEN, recipients=recipients, now_s=now_s, draw=draw)
         for edition in sorted(purposes.items(), key=lambda item: item[1].name)
         if edition[1].basis is not Basis.CONSENT or edition[1].name in consented
     ]
+    if CROSS_BORDER in consented:
+        made = transfer_grant(
+            generation, purposes, status=Status.GIVEN, recipients=recipients, now_s=now_s, draw=draw
+        )
+        grants.append(made)
+    return grants
 
 
 def is_final(status: str) -> bool:

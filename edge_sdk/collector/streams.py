@@ -16,6 +16,7 @@ from edge_sdk.core.cose import public_key_of
 from edge_sdk.core.keys import StreamSecret, stream_seed
 from edge_sdk.core.policy import Purpose
 from edge_sdk.core.pseudonym import period_of
+from edge_sdk.core.terms import CROSS_BORDER
 
 
 def certified_keys(
@@ -39,6 +40,8 @@ def certified_keys(
     secrets = {device.generation: StreamSecret(device.stream_secret) for device in devices}
     keys = []
     for grant in grants:
+        if grant.purpose == CROSS_BORDER:  # a consent to transfers has no streams
+            continue
         lengths = {purposes[digest].period_ms for digest in grant.digests if digest in purposes}
         periods = {n for ms in lengths for n in _periods(ms, grant, since_s=since_s, now_s=now_s)}
         for period in periods:

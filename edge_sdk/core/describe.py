@@ -80,13 +80,14 @@ _STOPPED_HERE: Final = frozenset({Basis.CONSENT, Basis.LEGITIMATE_INTEREST})
 @dataclass(frozen=True, slots=True)
 class Known:
     """
-    What a device holds beside its policy. ``denied`` are ids of the grants withdrawn on it.
+    What a device holds beside its policy. ``denied`` are ids of the grants withdrawn on it, ``site`` what it is called.
     """
 
     statement: Statement | None
     denied: Collection[bytes]
     recipients: Recipients | None
     now_s: int
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ def key_words(key: RecipientKey) -> str:
 
 
 def _purpose(purpose: Purpose, known: Known | None) -> PurposeWords:
-    stop, command, after = _stop(purpose)
+    stop, command, after = _stop(purpose, known)
     return PurposeWords(
         name=purpose.name,
         title=f"{name_words(purpose.name)}: {_term_words(purpose.dpv)}",
@@ -233,7 +234,7 @@ def _recipient(purpose: Purpose, known: Known | None) -> tuple[str, ...]:
     return (to, *abroad, *(f"Packed for the key {key_words(key)}." for key in certified))
 
 
-def _stop(purpose: Purpose) -> tuple[str, str, tuple[str, ...]]:
+def _stop(purpose: Purpose, known: Known | None) -> tuple[str, str, tuple[str, ...]]:
     """
     Return how to stop *purpose*, the command for it, and what to know afterwards.
     """
@@ -246,7 +247,8 @@ def _stop(purpose: Purpose) -> tuple[str, str, tuple[str, ...]]:
         )
         return f"To {verb}, on this device:", f"edge-sdk consent withdraw {purpose.name}", (effect, left)
     goes = "It goes with the account: cancel the account with the operator, or erase all there is on this device:"
-    return goes, "edge-sdk wipe", (left,)
+    name = known.site if known is not None and known.site else "NAME"
+    return goes, f"edge-sdk wipe --confirm {name}", (left,)
 
 
 def _never(policy: Policy) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
 """
 May rows of a purpose go to this key: what a transfer out of the regions of home needs, and what of it is missing.
 
-Owns: ``lacks`` and ``key_for``, the only choice of a key to seal to (SPEC 5.8).
+Owns: ``lacks``, ``key_for``, the only choice of a key to seal to, and ``fate`` of what was sealed before (SPEC 5.8).
 Rules: a key at home needs nothing here. Elsewhere everything that the terms name has to be there at once: what the
 recipients document certifies, what the household agreed to under ``cross_border``, what the views let leave. A word
-that no rule here knows is never met. Asked at each seal; nothing is remembered.
+that no rule here knows is never met. Asked at each seal and send; nothing is remembered.
 Does not: accept documents, or decide whether the purpose itself may collect (consent).
 Neighbours: documents, consent, deidentify below; consent_state asks.
 """
@@ -16,12 +16,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from edge_sdk.core.claims import Mechanism
-from edge_sdk.core.consent import CollectGrant, Standing, standing_of
+from edge_sdk.core.consent import CollectGrant, Queue, Standing, standing_of
 from edge_sdk.core.deidentify import identifying
 from edge_sdk.core.documents import RecipientKey, Recipients, Statement, recipient_for
 from edge_sdk.core.policy import Basis, Purpose
 from edge_sdk.core.terms import CROSS_BORDER
 from edge_sdk.errors import ConsentRefused
+
+Fate = Callable[[Purpose, bytes, bytes], Queue]
+"""What becomes of a batch, by its purpose, the digest of that and the name of the key it was sealed to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,24 @@ def lacks(purpose: Purpose, digest: bytes, key: RecipientKey, held: Accepted) ->
     missing = [] if key.mechanism in reach.transfer else ["its key is certified for another mechanism"]
     rules = [_RULES.get(mechanism, _never) for mechanism in reach.transfer]
     return (*missing, *(said for rule in rules if (said := rule(purpose, digest, key, held))))
+
+
+def fate(purpose: Purpose, digest: bytes, kid: bytes, *, recipients: Recipients | None, held: Accepted) -> Queue:
+    """
+    Return what becomes of a batch of *purpose* that was sealed to the key *kid* before.
+
+    It may go where it could be sealed now. It is destroyed where the household took back that it goes abroad, and
+    else it waits: what is missing may come again.
+    """
+    if purpose.reach is None or not purpose.reach.abroad(purpose.regions):
+        return Queue.KEEP
+    key = next((key for key in (() if recipients is None else recipients.keys) if key.kid == kid), None)
+    if key is None:
+        return Queue.HOLD
+    if not lacks(purpose, digest, key, held):
+        return Queue.KEEP
+    asks = Mechanism.CONSENT in purpose.reach.transfer
+    return Queue.DESTROY if asks and consent_to(digest, kid, held) is Standing.ENDED else Queue.HOLD
 
 
 def consent_to(digest: bytes, kid: bytes, held: Accepted) -> Standing:

@@ -117,7 +117,7 @@ class WindowSet:
         limit = self.mono_ms - 2 * self._every
         for source, trail in self._trails.items():
             for pane in trail.panes:
-                pane[OPENED] = pane[OPENED] or self.mono_ms  # opened before anyone told the time
+                pane[OPENED] = pane[OPENED] or self.mono_ms  # opened since the last look
             if trail.current is not None and trail.current[OPENED] <= limit:
                 self._close_all(trail)  # with the one before, even if a straggler opened that later
                 self._shut(source)
@@ -223,7 +223,8 @@ class WindowSet:
         assert self._since is not None
         partial = int(start < self._since)
         shown = self._show_source(source)
-        return [start, start + self._every, 0, partial, self.mono_ms, shown, [], *self._gathering.empty]
+        # Not opened at the time last told: the board may have slept since then. The next look says when.
+        return [start, start + self._every, 0, partial, 0, shown, [], *self._gathering.empty]
 
     def _advance(self, trail: _Trail, start: int) -> None:
         if trail.previous is not None:

@@ -111,12 +111,12 @@ def known_to(config: Config) -> tuple[Policy, Known]:
     Return the policy in force at the site of *config* and what the site holds beside it.
 
     Raises:
-        VaultUnavailable: when the site is not enrolled.
+        NotProvisioned: when the site is not enrolled, or was wiped.
         ConfigError: when it was never started and its policy is wrong.
     """
     vault = _vault(config)
     consent = _consent(config, vault)
-    return _policies(config, consent)[-1], _known(consent)
+    return _policies(config, consent)[-1], _known(config, consent)
 
 
 def holdings(config: Config) -> Holdings:
@@ -124,7 +124,7 @@ def holdings(config: Config) -> Holdings:
     Return what the site of *config* can read about its household, as of its last flush.
 
     Raises:
-        VaultUnavailable: when the site is not enrolled.
+        NotProvisioned: when the site is not enrolled, or was wiped.
         StorageError: when a file cannot be read.
     """
     for _ in range(TRIES - 1):
@@ -142,7 +142,7 @@ def _look(config: Config) -> Holdings:
     streams, lost, counts = _outbox(config, vault, policies)
     ring = vault.ring
     entries, problem = _ledger(config.folder, ring)
-    known = _known(consent)
+    known = _known(config, consent)
     return Holdings(
         config=config,
         at_ms=known.now_s * 1000,
@@ -175,7 +175,8 @@ def _outbox(
         # A key is on the page before its rows are in the outbox, and leaves it after them: with one look at the page
         # before and one after, no row of this moment is without its key.
         page.entries |= KeyPage(config.folder, read_only=True).entries
-        rooms = Rooms(vault, outbox, page, _no_draw, suite_of(config), boot_id=b"")
+        alone = contextlib.nullcontext()
+        rooms = Rooms(vault, outbox, page, _no_draw, suite_of(config), boot_id=b"", record_lock=alone)
         editions = {purpose_digest(purpose): purpose for policy in policies for purpose in policy.purposes.values()}
         stored = outbox.streams()
         streams = tuple(held for row in stored if (held := _stream(row, rooms, editions)) is not None)
@@ -269,9 +270,9 @@ def _consent(config: Config, vault: Vault) -> ConsentState:
     return ConsentState(read_lane(config.folder), vault, alg=suite_of(config), write=_no_write)
 
 
-def _known(consent: ConsentState) -> Known:
+def _known(config: Config, consent: ConsentState) -> Known:
     now = Clock(consent.floor_ms()).now()
-    return Known(consent.statement, tuple(consent.held.denied), consent.recipients, now.wall_s)
+    return Known(consent.statement, tuple(consent.held.denied), consent.recipients, now.wall_s, config.name)
 
 
 def _policies(config: Config, consent: ConsentState) -> list[Policy]:

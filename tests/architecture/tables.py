@@ -77,8 +77,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "gateway": BUILT | {"running", "status"},
     "collector": GROUND | {"files", "collector"},
     "agent": PUBLIC,
+    "doctor": BUILT | {"status", "beside"},
     "": PUBLIC,  # edge_sdk/__init__.py
-    "cli": PUBLIC | {"", "agent", "collector", "cli"},
+    "cli": PUBLIC | {"", "agent", "doctor", "collector", "cli"},
     "__main__": frozenset({"cli"}),
 }
 
@@ -123,14 +124,15 @@ WORLD: Final = frozenset(
         "uuid",
     }
 )
-FILE_ROOMS: Final = frozenset({"files", "agent.place"})  # a socket is made by bind(), and is no file of a state folder
+# A socket is made by bind() and is no file of a state folder; the doctor looks at modes, and changes none.
+FILE_ROOMS: Final = frozenset({"files", "agent.place", "doctor.disk"})
 TIME_ROOMS: Final = frozenset({"clock"})
 # Entropy is drawn where objects are built and handed in from there. (HPKE draws its own inside cryptography.)
 ENTROPY_ROOMS: Final = frozenset({"opening", "cli", "collector"})
 ASYNC_ROOMS: Final = frozenset(
     {
         *("transport", "carrying", "http_transport", "uplink", "courier", "lanes", "enrol"),
-        *("running", "gateway", "agent", "sources", "cli", "collector"),
+        *("running", "gateway", "agent", "doctor", "sources", "cli", "collector"),
     }
 )
 PRINT_ROOMS: Final = frozenset({"cli"})

@@ -206,4 +206,4 @@ def test_the_ledger_can_be_read_beside_a_running_gateway(site: LocalSite, capsys
 
 def test_a_site_that_is_not_enrolled_has_no_ledger(site: LocalSite, capsys: pytest.CaptureFixture[str]) -> None:
     (site.state / "vault.bin").unlink()
-    said_no(called(capsys, "ledger", "show", "--config", site.toml), 5, "no keys")
+    said_no(called(capsys, "ledger", "show", "--config", site.toml), 3, "not provisioned")

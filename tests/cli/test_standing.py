@@ -13,6 +13,7 @@ import pytest
 from edge_sdk import Gateway
 from tests import site as sites
 from tests.cli.command import called, run
+from tests.cli.test_consent import said_no
 from tests.site import CANARY, LocalSite, reading
 
 
@@ -100,3 +101,14 @@ def test_a_site_that_is_not_there_is_told_by_name(tmp_path: Path, capsys: pytest
     said = called(capsys, "status", "--config", tmp_path / "site.toml")
     assert said.code == 2
     assert "cannot read site.toml: ENOENT" in said.err
+
+
+@pytest.mark.parametrize("command", [["status"], ["describe"], ["export"], ["ledger", "show"]])
+def test_a_wiped_device_says_that_it_is_not_provisioned_and_how_to_enrol(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = sites.local_site(tmp_path)
+    Gateway.open(site.toml).wipe()
+    said = called(capsys, *command, "--config", site.toml)
+    said_no(said, 3, "not provisioned")
+    said_no(said, 3, "edge-sdk init DIR --root FILE --address URL --policy FILE --code CODE")

@@ -14,7 +14,7 @@ from typing import Final
 
 from edge_sdk import opening
 from edge_sdk.core.messages import Withdrawal
-from edge_sdk.errors import LifecycleRefused, VaultUnavailable
+from edge_sdk.errors import LifecycleRefused, NotProvisioned, VaultUnavailable
 from edge_sdk.wipe import STORES
 from tests.fault.line_clone import Copy, anything_in, copy_of, keys_left, rows_in
 from tests.fault.line_site import BEGIN_MS, METER, SERIALS, ScriptedClock, config_for
@@ -68,7 +68,7 @@ def wiped_or_untouched(before: Before, state: Path, marks: tuple[str, ...]) -> d
             left = works(opens(before, state), clock, state)
         except LifecycleRefused:
             assert "asked" in marks, "erased, and nobody had asked"
-        except VaultUnavailable:
+        except (NotProvisioned, VaultUnavailable):
             assert not (state / "lane.bin").exists(), "the keys are gone, and the erase is not finished"
         else:
             assert not begun, "the intent was on disk, and the site goes on"

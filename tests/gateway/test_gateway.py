@@ -18,7 +18,7 @@ from edge_sdk import ConfigError, Gateway, Mono, Refused, StorageError
 from edge_sdk.clock import mono_ms
 from edge_sdk.core.batch import Reason
 from edge_sdk.core.claims import Status as ConsentStatus
-from edge_sdk.errors import BadInput, LifecycleRefused, VaultUnavailable
+from edge_sdk.errors import BadInput, LifecycleRefused, NotProvisioned
 from edge_sdk.transport import Request, Response
 from tests import site as sites
 from tests.gateway.hostile import hang, hostile
@@ -296,7 +296,7 @@ def test_a_wrong_pin_leaves_the_folder_free(site: LocalSite) -> None:
 def test_a_site_that_is_not_enrolled_names_the_command(tmp_path: Path) -> None:
     (tmp_path / "policy.toml").write_text(sites.POLICY)
     (tmp_path / "site.toml").write_text(sites.SITE)
-    with pytest.raises(VaultUnavailable, match="no keys") as told:
+    with pytest.raises(NotProvisioned, match="not provisioned") as told:
         Gateway.open(tmp_path / "site.toml")
     assert "edge-sdk init" in told.value.hint
 

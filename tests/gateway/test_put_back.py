@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_sdk import retention
 from edge_sdk.collector import folder as collecting
 from edge_sdk.collector.opened import Place
 from edge_sdk.core.batch import Reason
@@ -260,6 +261,23 @@ def test_only_streams_that_were_sealed_are_listed_as_used(site: LocalSite) -> No
         used = parts.line.consent.held.uses["monitoring"].streams
         assert len(used) == 2  # the very first, and the one that was sealed
         assert used[-1] == stream_of(parts).record.stream_id
+
+
+def test_a_device_that_starts_ever_again_without_a_network_keeps_a_bounded_number_of_streams(
+    site: LocalSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "MAX_STREAMS", 9)
+    for number in range(5):
+        with sites.opened(site) as parts:
+            record(parts, 1, first=number)
+            seal(parts)
+            parts.line.finish(parts.clock.now())
+            assert len(parts.line.rooms.outbox.streams()) <= 9
+    with sites.opened(site) as parts:
+        assert parts.line.recording.totals()["streams_dropped"] > 0
+        deliver(site, parts)
+    assert energies(site) == list(range(5))  # what is less important goes first
+    assert forks(site) == []
 
 
 def test_streams_that_follow_one_another_have_the_key_certified_for_their_purpose(site: LocalSite) -> None:

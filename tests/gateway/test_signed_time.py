@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edge_sdk.beside import status_beside
 from edge_sdk.clock import Clock
 from edge_sdk.collector.keyring import Places, read_role
 from edge_sdk.core.batch import ClockQuality
@@ -19,6 +21,7 @@ from edge_sdk.core.claims import ID_BYTES, Role
 from edge_sdk.core.documents import pinned_root
 from edge_sdk.core.keys import RoleSeed, epoch_of
 from edge_sdk.core.messages import encode_time_request, sign_time
+from edge_sdk.status import status_of
 from edge_sdk.uplink import Errand
 from tests import site as sites
 from tests.gateway.device import BATCHES, Device
@@ -251,3 +254,39 @@ def test_a_device_that_is_not_known_asks_ever_more_rarely(boot: Callable[[], Boa
             board.go()
         board.wait(1)
     assert len(server.exchanges) < 60
+
+
+def test_a_floor_ahead_of_the_true_time_is_said_plainly_and_hammers_nobody(
+    boot: Callable[[], Board], server: Hostile
+) -> None:
+    board = boot()
+    board.parts.clock.raise_floor(1000 * true_s() + 70 * 3_600_000)  # a statement of a signer whose clock was wrong
+    assert status_of(board.parts, board.parts.clock.now()).why == standing(board)
+    board.run(8)
+    board.look()
+    board.parts.line.step(board.now, flush=True)
+    assert TIME in server.paths()
+    for status in (status_of(board.parts, board.now), status_beside(board.site.config)):
+        first = status.why.splitlines()[0]
+        assert first.startswith("clock: a signed document has put this device 3 days ahead")
+        assert "edge-sdk wipe --confirm test" in first
+    before = len(server.exchanges)
+    board.uplink._not_before_ms = 0
+    for _ in range(3600):
+        if not board.idle():
+            board.go()
+        board.wait(1)
+    assert len(server.exchanges) - before < 60
+
+
+def test_a_floor_a_little_ahead_is_nothing_to_say(boot: Callable[[], Board], server: Hostile) -> None:
+    board = boot()
+    board.parts.clock.raise_floor(1000 * true_s() + 3_600_000)
+    board.parts.clock.hear(1000 * true_s())
+    assert board.parts.clock.now().ahead_ms >= 3_590_000
+    assert not status_of(board.parts, board.parts.clock.now()).is_ahead
+
+
+def standing(board: Board) -> str:
+    """Return what there was to say before anything was heard."""
+    return replace(status_of(board.parts, board.parts.clock.now()), clock_ahead_ms=0).why

@@ -159,7 +159,7 @@ def test_nothing_is_recorded_after_a_wipe(site: LocalSite) -> None:
 
 def test_a_wiped_site_does_not_open(site: LocalSite) -> None:
     wiped(site)
-    with pytest.raises(EdgeError, match="no keys"):
+    with pytest.raises(EdgeError, match="not provisioned"):
         open_site(site.config)
 
 

@@ -18,7 +18,7 @@ from edge_sdk.clock import wall_s
 from edge_sdk.consent_record import decode_held, encode_held
 from edge_sdk.core.claims import Status
 from edge_sdk.core.cose import key_id
-from edge_sdk.errors import VaultUnavailable
+from edge_sdk.errors import NotProvisioned
 from edge_sdk.keypage import KeyPage
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.ledger import Happened, Ledger
@@ -213,7 +213,7 @@ def test_a_site_that_was_never_started_holds_its_statement_and_nothing_else(site
 def test_a_site_that_is_not_enrolled_is_told(site: LocalSite) -> None:
     for path in site.state.iterdir():
         path.unlink()
-    with pytest.raises(VaultUnavailable):
+    with pytest.raises(NotProvisioned):
         holdings(site.config)
 
 

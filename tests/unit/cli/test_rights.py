@@ -84,7 +84,7 @@ def change_held(site: LocalSite, **changes: Any) -> None:
         r"Who gets it: To operator-eu, in the European Union and nowhere else\.$",
         r"How long it waits here: What could not be sent yet waits on this device, encrypted, for at most$",
         r"^       edge-sdk consent withdraw improvement$",
-        r"^       edge-sdk wipe$",
+        r"^       edge-sdk wipe --confirm \S+$",
     ],
 )
 def test_a_profile_answers_what_why_where_how_long_and_how_to_stop_it(command: Command, question: str) -> None:
@@ -151,8 +151,8 @@ def test_what_is_not_there_has_to_be_mended(command: Command, words: tuple[str, 
 def test_a_site_that_is_not_enrolled_is_told(site: LocalSite, command: Command) -> None:
     for path in site.state.iterdir():
         path.unlink()
-    assert "no keys" in command("describe", "--config", site.toml, code=5)
-    assert "no keys" in command("export", "--config", site.toml, code=5)
+    assert "not provisioned" in command("describe", "--config", site.toml, code=3)
+    assert "not provisioned" in command("export", "--config", site.toml, code=3)
 
 
 # -------------------------------------------------------------------------------------------------- export

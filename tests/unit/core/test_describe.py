@@ -158,7 +158,7 @@ def test_legitimate_interest_is_stopped_by_objecting() -> None:
 def test_a_contract_is_stopped_with_the_account() -> None:
     told = of("monitoring", describe(policy()))
     assert "cancel the account" in told.stop
-    assert told.command == "edge-sdk wipe"
+    assert told.command == "edge-sdk wipe --confirm NAME"
 
 
 def test_it_is_told_who_still_has_what_was_sent() -> None:
@@ -330,3 +330,8 @@ def test_every_ground_for_a_transfer_has_words(mechanism: str) -> None:
     assert told.startswith(f"{key().kid.hex()} of operator-eu in the United States, ")
     assert told.endswith(", until 2026-09-22")
     assert ("on grounds this device does not know" in told) == (mechanism == "treaty")
+
+
+def test_the_command_that_erases_names_the_site_where_one_was_asked() -> None:
+    told = of("monitoring", describe(policy(), Known(None, (), None, NOW_S, site="roof-7")))
+    assert told.command == "edge-sdk wipe --confirm roof-7"

@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 
 from edge_sdk.core.claims import ALG_HPKE_X25519, Account, Mechanism, Status
-from edge_sdk.core.consent import CollectGrant, decide
+from edge_sdk.core.consent import CollectGrant, Queue, decide
 from edge_sdk.core.documents import RecipientKey, Recipients, Statement
 from edge_sdk.core.documents.statement import Grant
 from edge_sdk.core.policy import Basis, Purpose, purpose_digest
 from edge_sdk.core.terms import CROSS_BORDER, Reach
-from edge_sdk.core.transfer import Accepted, key_for, lacks
+from edge_sdk.core.transfer import Accepted, fate, key_for, lacks
 from edge_sdk.core.units import DAY_MS
 from edge_sdk.errors import ConsentRefused
 from tests.unit.core.test_deidentify import HEAD
@@ -186,3 +186,44 @@ def test_without_a_recipients_document_there_is_no_key() -> None:
     wanted = purpose()
     with pytest.raises(ConsentRefused, match="no recipients document"):
         key_for(wanted, None, recipients=None, held=accepted(), algs=())  # type: ignore[arg-type]
+
+
+# -------------------------------------------------------------------------------------- what was sealed before
+
+
+def becomes(wanted: Purpose, to: RecipientKey, held: Accepted, *, listed: bool = True) -> Queue:
+    document = Recipients(1, NOW_S, NOW_S, NOW_S + DAY_S, (to,) if listed else ())
+    return fate(wanted, purpose_digest(wanted), to.kid, recipients=document, held=held)
+
+
+def test_what_could_be_sealed_now_may_go() -> None:
+    wanted, to = purpose(Mechanism.CONSENT), key(ABROAD, Mechanism.CONSENT)
+    assert becomes(wanted, to, accepted(consent(wanted, to))) is Queue.KEEP
+
+
+def test_what_stays_at_home_may_always_go() -> None:
+    at_home = replace(purpose(Mechanism.CONSENT), regions=(HOME,))
+    assert becomes(at_home, key(HOME), accepted(), listed=False) is Queue.KEEP
+    assert becomes(replace(purpose(), reach=None), key(ABROAD), accepted(), listed=False) is Queue.KEEP
+
+
+@pytest.mark.parametrize("ended", [Status.WITHDRAWN, Status.REFUSED, Status.REVOKED])
+def test_what_the_household_took_back_is_destroyed(ended: Status) -> None:
+    wanted, to = purpose(Mechanism.CONSENT), key(ABROAD, Mechanism.CONSENT)
+    assert becomes(wanted, to, accepted(consent(wanted, to, status=ended))) is Queue.DESTROY
+
+
+@pytest.mark.parametrize("waits", [Status.RESTRICTED, Status.UNKNOWN, "paused"])
+def test_what_nobody_took_back_waits(waits: str) -> None:
+    wanted, to = purpose(Mechanism.CONSENT), key(ABROAD, Mechanism.CONSENT)
+    assert becomes(wanted, to, accepted(consent(wanted, to, status=waits))) is Queue.HOLD
+
+
+def test_where_no_consent_is_asked_for_what_lacks_something_waits() -> None:
+    assert becomes(purpose(Mechanism.SCC), key(ABROAD, Mechanism.NONE), accepted()) is Queue.HOLD
+
+
+def test_what_was_sealed_to_a_key_that_is_listed_no_more_waits() -> None:
+    wanted, to = purpose(Mechanism.CONSENT), key(ABROAD, Mechanism.CONSENT)
+    assert becomes(wanted, to, accepted(consent(wanted, to)), listed=False) is Queue.HOLD
+    assert fate(wanted, purpose_digest(wanted), to.kid, recipients=None, held=accepted()) is Queue.HOLD

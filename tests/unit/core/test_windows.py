@@ -43,6 +43,12 @@ class Site(Minimised):
         return again
 
 
+def look(site: Site, mono_ms: int) -> None:
+    """Tell the windows the time, as the line does at each step."""
+    site.windows.mono_ms = mono_ms
+    site.windows.close_idle()
+
+
 def filled(window: Window, *values: object, **changes: Any) -> Any:
     """Return what leaves of *values*, one a second."""
     site = Site(windowed(window, **changes))
@@ -227,10 +233,9 @@ def test_a_reading_from_two_windows_back_is_late_even_if_that_one_was_never_open
 
 def test_a_silent_source_reports_after_two_lengths_of_monotonic_time() -> None:
     site = Site(windowed(Window.LAST))
-    site.windows.mono_ms = 1000
     site.hear(0, 1)
-    site.windows.mono_ms = 1000 + 2 * FIVE_MS - 1
-    site.windows.close_idle()
+    look(site, 1000)
+    look(site, 1000 + 2 * FIVE_MS - 1)
     assert site.finished() == []
     site.windows.mono_ms += 1
     site.windows.close_idle()
@@ -249,12 +254,11 @@ def test_a_replay_of_old_readings_is_not_cut_by_the_clock_on_the_wall() -> None:
 
 def test_only_the_older_of_two_windows_closes_when_only_it_is_idle() -> None:
     site = Site(windowed(Window.LAST))
-    site.windows.mono_ms = 1000
     site.hear(0, 1)
-    site.windows.mono_ms += FIVE_MS
+    look(site, 1000)
     site.hear(5, 2)
-    site.windows.mono_ms += FIVE_MS
-    site.windows.close_idle()
+    look(site, 1000 + FIVE_MS)
+    look(site, 1000 + 2 * FIVE_MS)
     assert site.finished() == [(0, 1, 1)]
     assert site.hear(4, 9) == 0
     assert site.hear(9, 3) == 1
@@ -262,25 +266,23 @@ def test_only_the_older_of_two_windows_closes_when_only_it_is_idle() -> None:
 
 def test_windows_of_a_source_close_in_order_even_if_the_older_was_opened_later() -> None:
     site = Site(windowed(Window.DELTA))
-    site.windows.mono_ms = 1000
     site.hear(0, 10)
     site.hear(11, 30)
-    site.windows.mono_ms += FIVE_MS
+    look(site, 1000)
     site.hear(6, 20)  # a straggler opens the window before the newest
-    site.windows.mono_ms += FIVE_MS
-    site.windows.close_idle()
+    look(site, 1000 + FIVE_MS)
+    look(site, 1000 + 2 * FIVE_MS)
     assert site.finished() == [(0, 1, 0), (5, 1, 10), (10, 1, 10)]
     assert site.hear(7, 9) == 0
 
 
-def test_a_window_opened_before_anyone_told_the_time_is_not_idle_at_once() -> None:
+def test_a_window_opened_after_the_board_slept_is_not_idle_at_the_next_look() -> None:
     site = Site(windowed(Window.LAST))
-    site.hear(0, 1)
-    site.windows.mono_ms = 10**9
-    site.windows.close_idle()
+    look(site, 1000)
+    site.hear(0, 1)  # hours later, but nobody has looked at the clock since
+    look(site, 10**9)
     assert site.finished() == []
-    site.windows.mono_ms += 2 * FIVE_MS
-    site.windows.close_idle()
+    look(site, 10**9 + 2 * FIVE_MS)
     assert site.finished() == [(0, 1, 1)]
 
 
@@ -290,10 +292,8 @@ def test_windows_say_up_to_when_they_are_open_or_closed() -> None:
     site.hear(1, 5)
     site.hear(6, 5, source="B")
     assert site.windows.latest_ms() == NOON_MS + 2 * FIVE_MS
-    site.windows.mono_ms = 3 * FIVE_MS
-    site.windows.close_idle()
-    site.windows.mono_ms += 2 * FIVE_MS
-    site.windows.close_idle()
+    look(site, 1000)
+    look(site, 1000 + 2 * FIVE_MS)
     assert not site.windows.has_open
     assert site.windows.latest_ms() == NOON_MS + 2 * FIVE_MS
 
