@@ -16,7 +16,7 @@ from edge_sdk.carrying import carry, let_go
 from edge_sdk.clock import Now
 from edge_sdk.errors import TransportFault, UplinkError
 from edge_sdk.transport import Response, Transport
-from edge_sdk.uplink import Trip, Uplink
+from edge_sdk.uplink import IDLE_MS, Trip, Uplink
 
 _ASK_AGAIN_S: Final = 0.25  # how often a batch under way is asked about
 _BREAK_OFF_S: Final = 1.0  # for a transport to let go of a request that nobody waits for any more
@@ -35,18 +35,26 @@ class OnWriter(Protocol):
         """
 
 
+class Watch(Protocol):
+    """
+    Runs a function of now after every step of the writer, until it returns something.
+    """
+
+    def __call__(self, job: Callable[[Now], T | None], /) -> Awaitable[T]:
+        """
+        Return what *job* returned.
+        """
+
+
 async def drive(
-    uplink: Uplink,
-    transport: Transport,
-    *,
-    on_writer: OnWriter,
-    stopped: asyncio.Event,
+    uplink: Uplink, transport: Transport, *, on_writer: OnWriter, watch: Watch, stopped: asyncio.Event
 ) -> None:
     """
     Run requests one at a time until *stopped*.
 
     Args:
         on_writer: runs a function of now on the writer's thread and returns its result.
+        watch: does so after every step, until there is something to do.
 
     Connections are closed at each change of epoch, so that none carries two tags.
     """
@@ -54,8 +62,13 @@ async def drive(
     while not stopped.is_set():
         trip = await on_writer(uplink.next_trip)
         if not isinstance(trip, Trip):
-            await _pause(trip, stopped)
-            continue
+            if trip < IDLE_MS:
+                await _pause(trip, stopped)
+                continue
+            found = await _found(watch, uplink, stopped)
+            if found is None:
+                continue
+            trip = found
         if epoch is not None and trip.epoch != epoch:
             await let_go(transport)
         epoch = trip.epoch
@@ -104,6 +117,26 @@ def _settler(uplink: Uplink, trip: Trip, answer: Response | TransportFault | Non
         why = str(answer)
         return lambda now: uplink.settle(trip, None, now, why=why)
     return lambda now: uplink.settle(trip, answer, now)
+
+
+async def _found(watch: Watch, uplink: Uplink, stopped: asyncio.Event) -> Trip | None:
+    """
+    Return the next request as soon as there is one, None when *stopped* before.
+    """
+
+    def look(now: Now) -> Trip | None:
+        trip = uplink.next_trip(now)
+        return trip if isinstance(trip, Trip) else None
+
+    looking = asyncio.ensure_future(watch(look))
+    stopping = asyncio.ensure_future(stopped.wait())
+    try:
+        await asyncio.wait({looking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return looking.result() if looking.done() else None
+    finally:
+        looking.cancel()
+        stopping.cancel()
+        await asyncio.wait({looking, stopping})
 
 
 async def _pause(wait_ms: int, stopped: asyncio.Event) -> None:

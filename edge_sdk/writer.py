@@ -34,6 +34,7 @@ class Writer:
         self._line: Line | None = None
         self._condition = threading.Condition()
         self._jobs: deque[tuple[Callable[[Now], Any], Future[Any]]] = deque()
+        self._watches: list[tuple[Callable[[Now], Any], Future[Any]]] = []
         self._woken = False
         self._stopping = False
         self._died: BaseException | None = None
@@ -83,6 +84,20 @@ class Writer:
         """
         return asyncio.wrap_future(self.submit(job))
 
+    def watch_async(self, job: Callable[[Now], T | None]) -> Awaitable[T]:
+        """
+        Run *job* after every step, until it returns something; awaits that. Cancelling it ends it.
+
+        So whoever waits for something to do costs no wake-up besides that of the step.
+        """
+        future: Future[T] = Future()
+        with self._condition:
+            self._check_alive()
+            if self._stopping:
+                raise LifecycleRefused("the gateway is closed", hint="open it again")
+            self._watches.append((job, future))
+        return asyncio.wrap_future(future)
+
     def stop(self, last: Callable[[Now], Any]) -> None:
         """
         Run *last* after everything handed in before, then end the thread; blocks until it has ended.
@@ -109,6 +124,7 @@ class Writer:
             with self._condition:
                 self._died = error
                 jobs, self._jobs = self._jobs, deque()
+                jobs.extend(self._watches)
             for _, future in jobs:  # nobody waits for a thread that is gone
                 if future.set_running_or_notify_cancel():
                     future.set_exception(RuntimeError("the writer of this gateway ended on an internal error"))
@@ -134,6 +150,24 @@ class Writer:
             if woken or now.mono_ms >= due_ms:
                 assert self._line is not None
                 stepped_ms, due_ms = now.mono_ms, now.mono_ms + self._line.step(now)
+                self._look(now)
+
+    def _look(self, now: Now) -> None:
+        with self._condition:
+            watches, self._watches = self._watches, []
+        waiting = []
+        for job, future in watches:
+            try:
+                found = None if future.cancelled() else job(now)
+            except BaseException as error:  # noqa: BLE001 - whoever waits gets it, bugs included
+                future.set_exception(error)
+                continue
+            if found is not None and future.set_running_or_notify_cancel():
+                future.set_result(found)
+            elif not future.cancelled():
+                waiting.append((job, future))
+        with self._condition:
+            self._watches += waiting
 
     def _run_job(self, job: Callable[[Now], Any], future: Future[Any]) -> None:
         if not future.set_running_or_notify_cancel():

@@ -147,6 +147,7 @@ def test_an_older_statement_in_todays_downlink_is_refused(device: Device, server
     device.go()
     assert device.parts.line.consent.statement.version == newest
     assert not device.parts.line.consent.is_fresh(device.now)
+    assert device.parts.line.recording.totals()["documents_refused"] == 1
 
 
 def test_a_receipt_announces_news_and_the_next_request_fetches_it(device: Device, server: Hostile) -> None:
@@ -187,7 +188,12 @@ def test_no_connection_carries_the_tags_of_two_epochs(device: Device, server: Ho
             stopped.set()
         return result
 
-    asyncio.run(drive(device.uplink, device.transport, on_writer=on_writer, stopped=stopped))
+    async def watch(job: Callable[[Now], T | None]) -> T:
+        while (found := await on_writer(job)) is None:
+            await asyncio.sleep(0.001)
+        return found
+
+    asyncio.run(drive(device.uplink, device.transport, on_writer=on_writer, watch=watch, stopped=stopped))
     by_connection: dict[int, set[bytes]] = {}
     for exchange in server.exchanges:
         by_connection.setdefault(exchange.connection, set()).add(exchange.header(b"Authorization")[:37])
