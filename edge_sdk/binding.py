@@ -104,6 +104,8 @@ class Binding:
         Where the disk refuses, nothing is collected that cannot be kept, and the next call tries again.
         """
         self.lacks_room = False
+        for name, purpose in self.policy.purposes.items():
+            self.decisions[name] = self._consent.decide_digest(purpose, self._digests[name], now)
         try:
             self._destroy_ended()
         except StorageError as error:
@@ -111,9 +113,7 @@ class Binding:
         timing = now.origin_ms if now.quality is ClockQuality.FLOOR else None
         wanted: dict[str, Wanted | None] = {}
         for name, purpose in self.policy.purposes.items():
-            decision = self._consent.decide_digest(purpose, self._digests[name], now)
-            self.decisions[name] = decision
-            wanted[name] = self._wanted(purpose, decision, timing, now)
+            wanted[name] = self._wanted(purpose, self.decisions[name], timing, now)
         changes = wanted != self._bound
         with self._recording.lock:  # what is recorded from here on is timed by what its stream says
             self._follow_wall(now)
@@ -318,14 +318,17 @@ class Binding:
         """
         Destroy keys, then data, of every grant that was withdrawn, refused or objected to.
 
+        Where that closed the purpose, what was collected under its earlier grants goes too: nobody consents to it now.
+
         After a power cut: done again at the next start, since the statement that says so is stored first.
 
         Raises:
             StorageError: something is left; nothing of it is collected or sent, and the next call goes on.
         """
         ended = ended_grants(self._consent.statement, denied=self._consent.held.denied)
-        entries = [entry for entry in self._rooms.vault.ring.purposes.values() if entry.grant_id in ended]
-        self._destroy(entries)
+        closed = {name for name, decision in self.decisions.items() if decision.queue is Queue.DESTROY}
+        held = self._rooms.vault.ring.purposes.values()
+        self._destroy([entry for entry in held if entry.grant_id in ended or entry.purpose in closed])
 
     def erase(self, purposes: Collection[str]) -> int:
         """
@@ -347,7 +350,10 @@ class Binding:
             self._forget(refs)  # first: a full disk must not keep rows in memory
             self._tell_of(ended)
             self._orphans |= {row.id for row in self._rooms.outbox.streams() if row.ref in refs}
-            self._rooms.vault.destroy_purposes(refs, pseudonyms=[entry.purpose for entry in entries])
+            held = self._rooms.vault.ring.purposes.values()
+            left = {entry.purpose for entry in held if entry.ref not in refs}  # a grant in force goes on with its names
+            gone = {entry.purpose for entry in entries} - left
+            self._rooms.vault.destroy_purposes(refs, pseudonyms=sorted(gone))
             tell(Event.DESTROYED, grants=len(entries))
         if self._orphans:
             with self._rooms.outbox.transaction():

@@ -34,7 +34,8 @@ from edge_sdk.core.keys import (
 )
 from edge_sdk.core.messages import EnrolRequest, seal_enrol
 from edge_sdk.core.seal import hpke_key_pair
-from edge_sdk.errors import ConfigError, LifecycleRefused, Refused, UplinkError
+from edge_sdk.errors import ConfigError, ConsentRefused, LifecycleRefused, Refused, UplinkError
+from edge_sdk.hearing import hear_time
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.lanes import check_room
 from edge_sdk.opening import attachment, draw, finish_wipe, suite_of
@@ -88,13 +89,27 @@ async def enrol(config: Config, code: str, transport: Transport) -> int:
         if response.status != 200:
             raise UplinkError(f"the authority answered {response.status}", hint="try again later")
         consent = ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(config.folder, held))
-        now = Clock(consent.signed_ms()).now()
-        consent.accept_downlink(response.body, now, epochs=_around(epoch_of(now.wall_s)))
+        now = await _accept(consent, response.body, Clock(consent.signed_ms()), transport)
         assert consent.statement is not None
         await _fetch_recipients(consent, lane, now, transport)
         return consent.statement.version
     finally:
         lock.close()
+
+
+async def _accept(consent: ConsentState, sealed: bytes, clock: Clock, transport: Transport) -> Now:
+    """
+    Accept the first downlink and return when; a device whose clock seems wrong asks for signed time and looks again.
+    """
+    now = clock.now()
+    try:
+        consent.accept_downlink(sealed, now, epochs=_around(epoch_of(now.wall_s)))
+    except ConsentRefused:
+        if not await hear_time(clock, consent.root, transport, draw=draw):
+            raise
+        now = clock.now()
+        consent.accept_downlink(sealed, now, epochs=_around(epoch_of(now.wall_s)))
+    return now
 
 
 async def _fetch_recipients(consent: ConsentState, lane: Lane, now: Now, transport: Transport) -> None:

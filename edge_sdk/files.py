@@ -169,8 +169,10 @@ def remove(path: Path) -> None:
     with _told(path, "remove"):
         if not path.exists():
             return
-        overwrite(path)
-        path.unlink()
+        try:
+            overwrite(path)
+        finally:  # a full disk may take no zeros: it goes all the same, and the failure is told
+            path.unlink()
     sync_folder(path.parent)
 
 
@@ -319,7 +321,8 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         path = folder / "lock"
         with _told(path, "open"):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _CLOSE_ON_EXEC, 0o600)
+            flags = os.O_RDWR | os.O_CREAT if os.access(folder, os.W_OK) else os.O_RDONLY  # a lock needs no write
+            self._descriptor = os.open(path, flags | _CLOSE_ON_EXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

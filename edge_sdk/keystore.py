@@ -86,8 +86,10 @@ class FileKeyStore:
         """
         Zero and remove both files.
         """
-        files.remove(self._path)
-        files.remove(self._staged)
+        try:
+            files.remove(self._path)
+        finally:
+            files.remove(self._staged)
 
 
 def _read_key(path: Path) -> RootKey | None:

@@ -21,14 +21,13 @@ from typing import Final
 from edge_sdk import files
 from edge_sdk.carrying import carry, let_go
 from edge_sdk.clock import Clock
-from edge_sdk.core import claims
 from edge_sdk.core.documents import accept_root, pinned_root
 from edge_sdk.core.envelope import outer
 from edge_sdk.core.keys import authorization, epoch_of, route
-from edge_sdk.core.messages import accept_time, encode_time_request
 from edge_sdk.core.receipt import Kind, judge
 from edge_sdk.core.retry import delay_s
 from edge_sdk.errors import EdgeError, FolderInUse, StorageError
+from edge_sdk.hearing import hear_time
 from edge_sdk.transport import Lane as QueueLane
 from edge_sdk.transport import Request, Response, Transport
 from edge_sdk.vault import Draw, Lane, read_lane
@@ -107,6 +106,27 @@ async def deliver(
             attempt += 1
 
 
+async def deliver_held(
+    lane: Lane,
+    *,
+    transport_to: Callable[[str], Transport],
+    chance: Callable[[], float],
+    draw: Draw,
+    stopped: asyncio.Event,
+) -> bool:
+    """
+    Try to deliver a receipt that no file holds, until it is signed for or *stopped*; return whether it was.
+    """
+    clock, attempt = Clock(), 0
+    while not stopped.is_set():
+        if await _is_signed_for(lane, transport_to(lane.address), clock, draw):
+            return True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), delay_s(attempt, chance()))
+        attempt += 1
+    return False
+
+
 def _forget(place: Path, receipt: bytes) -> None:
     """
     Remove a lane set whose *receipt* was signed for; in the first place another generation's may lie by now.
@@ -137,14 +157,18 @@ async def _deliver_one(
         transport = transport_to(lane.address)
     except EdgeError:
         return None
+    return lane.receipt if await _is_signed_for(lane, transport, clock, draw) else None
+
+
+async def _is_signed_for(lane: Lane, transport: Transport, clock: Clock, draw: Draw) -> bool:
     try:
         response = await _ask(transport, lane, clock, "POST", _PATH, lane.receipt)
         if response.status == 401:  # a tag of another day is not known: perhaps it is this clock that is wrong
-            clock.hear(await _ask_time(transport, lane, draw) * 1000)
+            await hear_time(clock, pinned_root(lane.root), transport, draw=draw, lane=QueueLane.WIPE)
             response = await _ask(transport, lane, clock, "POST", _PATH, lane.receipt)
-        return lane.receipt if await _is_receipted(response, transport, lane, clock) else None
+        return await _is_receipted(response, transport, lane, clock)
     except (EdgeError, OSError):
-        return None
+        return False
     finally:
         await let_go(transport)
 
@@ -175,13 +199,6 @@ async def _ask(
     tag = route(lane.routing, epoch_of(clock.now().wall_s))
     headers = {"Authorization": authorization(tag, method, path, body)} | (_CONTENT if body else {})
     return await carry(transport, Request(method, path, headers, body, QueueLane.WIPE))
-
-
-async def _ask_time(transport: Transport, lane: Lane, draw: Draw) -> int:
-    nonce = draw(claims.ID_BYTES)
-    asked = Request("POST", "/v1/time", _CONTENT, encode_time_request(nonce), QueueLane.WIPE)
-    response = await carry(transport, asked)
-    return accept_time(response.body, root=pinned_root(lane.root), nonce=nonce)
 
 
 def _has_receipt(folder: Path) -> bool:

@@ -23,7 +23,7 @@ from edge_sdk import files
 from edge_sdk.core import cbor
 from edge_sdk.core.keys import NONCE_BYTES, LedgerKey, unwrap, wrap
 from edge_sdk.core.shape import array, list_of, optional, seconds, text, uint
-from edge_sdk.errors import BadInput
+from edge_sdk.errors import BadInput, StorageError
 
 MAX_BYTES: Final = 1 << 16  # of one file: about 600 entries, a year of a quiet household
 MAX_COUNTS: Final = 4
@@ -187,6 +187,19 @@ def read_ledger(folder: Path, key: LedgerKey) -> Iterator[Entry]:
                 read += _LENGTH_BYTES + len(record)
             if len(content) - read > _RECORD_LIMIT:  # more than a power cut can tear
                 raise BadInput(f"ledger entry {0 if follows is None else follows[0]} was changed in its length")
+
+
+def last_head(folder: Path) -> tuple[bytes, int] | None:
+    """
+    Return the hash over all whole entries and how many there ever were, unchecked; None where there is no ledger.
+    """
+    try:
+        records = list(_all_records(folder))
+    except StorageError:
+        return None
+    if not records:
+        return None
+    return hashlib.sha256(records[-1]).digest(), int.from_bytes(records[-1][:_NUMBER_BYTES]) + 1
 
 
 def check_head(folder: Path, key: LedgerKey, told: tuple[bytes, int]) -> None:

@@ -251,6 +251,9 @@ class Line:
 
     def _tell(self, stream: Stream, losses: Counter[tuple[str, Reason]]) -> None:
         for outlet in stream.outlets:
+            if outlet.windows is not None and outlet.windows.forgotten:
+                self.recording.count("sources_forgotten", outlet.windows.forgotten)
+                outlet.windows.forgotten = 0
             if outlet.windows is not None and outlet.windows.late:
                 self.recording.count("late", outlet.windows.late)
                 stream.miss(outlet.windows.late, Reason.LATE)

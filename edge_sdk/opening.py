@@ -24,7 +24,6 @@ from edge_sdk.consent_state import ConsentState
 from edge_sdk.core import claims
 from edge_sdk.core.documents import WipeOrder
 from edge_sdk.core.policy import Policy
-from edge_sdk.core.receipt import WipeReceipt
 from edge_sdk.core.seal import x_wing_available
 from edge_sdk.errors import ConfigError, LifecycleRefused, StorageError
 from edge_sdk.events import Event, tell
@@ -43,7 +42,7 @@ from edge_sdk.sealing import Rooms
 from edge_sdk.telling import Telling
 from edge_sdk.uplink import Uplink
 from edge_sdk.vault import Lane, Vault, read_lane, write_lane
-from edge_sdk.wipe import STORES, Intent, begin, compose_draft, finish, pending_intent, reserve
+from edge_sdk.wipe import STORES, Finished, Intent, begin, compose_draft, finish, pending_intent, reserve
 from edge_sdk.writer import Writer
 
 _BOOT_ID: Final = re.compile(rb"[0-9a-f]{32}")
@@ -64,10 +63,13 @@ class Site:
     key_store: KeyStore
     firmware: Attachment
     lock: files.FolderLock
+    intent: Intent | None = None
 
     def begin_wipe(self, now: Now, order: WipeOrder | None) -> None:
         """
         Put the intent of an erase on disk, on the writer's thread: from here on it cannot be cancelled.
+
+        A medium that does not take it is no reason to keep what it holds: what can be erased is erased all the same.
 
         After a power cut: nothing has changed, or the next start erases.
         """
@@ -82,24 +84,23 @@ class Site:
             ledger=self.line.books.ledger.head,
             software=f"edge-sdk {__version__}",
         )
-        begin(self.config.folder, self.lane, Intent(draft, generation.signing), draw=draw)
+        self.intent = Intent(draft, generation.signing)
+        try:
+            begin(self.config.folder, self.lane, self.intent, draw=draw)
+        except StorageError:
+            tell(Event.STORAGE_ERROR)
 
-    def finish_wipe(self) -> WipeReceipt:
+    def finish_wipe(self) -> Finished:
         """
-        Close every file and erase; the intent is on disk.
+        Close every file and erase; the intent was begun.
 
         After a power cut: the next start goes on.
         """
         self.line.rooms.page.close()
         self.line.rooms.outbox.close()
-        intent = pending_intent(self.config.folder, self.lane)
-        if intent is None:
-            raise StorageError("the intent of the wipe is not on disk", hint="the medium does not keep what is written")
+        assert self.intent is not None
         try:
-            receipt = _erase(self.config.folder, self.lane, intent, self.key_store, self.firmware)
-            with contextlib.suppress(StorageError):  # erased it is, and the receipt is delivered from where it lies
-                retire(self.config.folder)
-            return receipt
+            return erase(self.config.folder, self.lane, self.intent, self.key_store, self.firmware)
         finally:
             self.lock.close()
 
@@ -181,16 +182,26 @@ def finish_wipe(folder: Path, key_store: KeyStore, firmware: Attachment) -> None
         return
     lane = read_lane(folder)
     intent = pending_intent(folder, lane)
-    if intent is not None and not lane.receipt:
-        _erase(folder, lane, intent, key_store, firmware)
     if lane.receipt:
         retire(folder)
+    elif intent is not None and not erase(folder, lane, intent, key_store, firmware).is_stored:
+        raise StorageError("the erase that was begun is not finished", hint="free space, or replace the medium")
+    if lane.receipt:
         raise LifecycleRefused("this site was wiped", hint="enrol it anew with 'edge-sdk init'")
 
 
-def _erase(folder: Path, lane: Lane, intent: Intent, key_store: KeyStore, firmware: Attachment) -> WipeReceipt:
+def erase(folder: Path, lane: Lane, intent: Intent, key_store: KeyStore, firmware: Attachment) -> Finished:
+    """
+    Erase everything of a site and put its lane set aside; nothing of the folder is open any more.
+
+    After a power cut: the next start goes on, where the intent is on disk.
+    """
     firmware.deny()
-    return finish(folder, lane, intent, key_store=key_store, stores=STORES, clear=firmware.clear, draw=draw)
+    done = finish(folder, lane, intent, key_store=key_store, stores=STORES, clear=firmware.clear, draw=draw)
+    if done.is_stored:
+        with contextlib.suppress(StorageError):  # erased it is, and the receipt is delivered from where it lies
+            retire(folder)
+    return done
 
 
 def draw(count: int) -> bytes:

@@ -27,6 +27,7 @@ from edge_sdk.sealing import Rooms
 from edge_sdk.streams import Stream, unseal_body
 from edge_sdk.transport import Lane
 
+REMEMBERED = 4096  # tries and recipients of batches, before those that are gone are looked for
 MAX_ASIDE = 64  # set-aside batches kept for an operator; the oldest go first
 NOW_TRIES = 3  # answered badly as often, a batch no longer goes first for being wanted now
 HELD_BACK_MS = 60_000  # until a batch to a key that may not have it now is looked at again
@@ -168,6 +169,8 @@ class Queueing:
             for held in list(takewhile(lambda held: held.kept_ms < oldest_ms, queue.values())):  # noqa: B023 - used at once
                 self._lose(stream, held, Reason.TOO_OLD, keep=False)
         self._shrink(min(self._quota, allowed_bytes))
+        if len(self._tries) + len(self._kids) > REMEMBERED:
+            self._forget_gone()
 
     def make_room(self, wanted_bytes: int) -> bool:
         """
@@ -241,11 +244,21 @@ class Queueing:
         """
         Make room by what nobody will send: set-aside batches, the oldest first; their gaps are told already.
         """
-        outbox = self._rooms.outbox
+        outbox, dropped = self._rooms.outbox, 0
         with outbox.transaction():
             for row in [entry[0] for entry in outbox.aside()]:
                 if outbox.held_bytes() > limit:
                     outbox.drop_aside(row)
+                    dropped += 1
+        self.counts["aside_dropped"] += dropped
+
+    def _forget_gone(self) -> None:
+        """
+        Forget what was remembered of batches that went with their stream.
+        """
+        there = {number for queue in self._rooms.outbox.queues.values() for number in queue}
+        self._tries = Counter({number: tries for number, tries in self._tries.items() if number in there})
+        self._kids = {number: kid for number, kid in self._kids.items() if number in there}
 
     def _give_up(self, stream: Stream, held: Held, mono_ms: int) -> None:
         """
@@ -267,13 +280,15 @@ class Queueing:
         """
         Take a batch out of the line and tell the gap it leaves, in one durable step.
         """
+        over: list[int] = []
         with stream.or_as_before(), self._rooms.outbox.transaction():
             if held.last >= held.first:
                 stream.tell(Gap(held.first, held.last, None, reason))
             stream.record.lost += held.last - held.first + 1
             if keep:
                 self._rooms.outbox.set_aside(held, reason.name.lower())
-                for row in [entry[0] for entry in self._rooms.outbox.aside()][:-MAX_ASIDE]:
+                over = [entry[0] for entry in self._rooms.outbox.aside()][:-MAX_ASIDE]
+                for row in over:
                     self._rooms.outbox.drop_aside(row)
             else:
                 self._rooms.outbox.drop_sealed(held)
@@ -281,6 +296,8 @@ class Queueing:
         stream.changed = False
         self._tries.pop(held.id, None)
         self._kids.pop(held.id, None)
+        if keep:
+            self.counts["aside_dropped"] += len(over)
         self.counts[reason.name.lower()] += 1
 
 

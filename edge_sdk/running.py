@@ -21,13 +21,14 @@ from edge_sdk.config import Config
 from edge_sdk.core.documents import WipeOrder
 from edge_sdk.core.receipt import WipeReceipt
 from edge_sdk.courier import drive
-from edge_sdk.errors import LifecycleRefused, StorageError
+from edge_sdk.errors import LifecycleRefused
 from edge_sdk.events import Event, tell
 from edge_sdk.firmware import FirmwareLink
 from edge_sdk.http_transport import HttpTransport
-from edge_sdk.lanes import deliver
+from edge_sdk.lanes import deliver, deliver_held
 from edge_sdk.opening import chance, draw, open_site
 from edge_sdk.transport import Transport
+from edge_sdk.wipe import Finished
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ class Running:
         self._stopped: asyncio.Event | None = None
         self._stop_once = threading.Lock()
         self._is_ending = False
-        self._closed = self._wiped = False
+        self._closed = self._wiped = self._is_unstored = False
         self.is_open = True  # what record() looks at each time: a question to the kernel cost as much as three checks
         _shut_in_children(weakref.ref(self))
         self._pause = threading.Event()
@@ -159,14 +160,19 @@ class Running:
                 self.site.close()
                 tell(Event.STOPPED)
 
-    def wipe(self, order: WipeOrder | None = None) -> WipeReceipt:
+    def wipe(self) -> WipeReceipt:
+        """
+        Erase the site as :meth:`wipe_whole` does, and return the receipt.
+        """
+        return self.wipe_whole().receipt
+
+    def wipe_whole(self, order: WipeOrder | None = None) -> Finished:
         """
         Erase the site: stop the line, destroy keys and files, keep a sealed receipt for the authority. Final.
 
         After a power cut: nothing has changed, or the next start finishes the erase before anything else.
 
-        Raises:
-            StorageError: the intent could not be put on disk; nothing was erased.
+        A medium that refuses keeps what it holds: that is ``failed`` in the receipt, which then may be in memory only.
         """
         with self._stop_once:
             self.check_process()
@@ -174,28 +180,23 @@ class Running:
             self._stop_sending()
             self._closed = True
             self.is_open = False
-            try:
-                self._writer.stop(lambda now: self.site.begin_wipe(now, order))
-            except StorageError:
-                self.site.close()
-                raise
+            self._writer.stop(lambda now: self.site.begin_wipe(now, order))
             self._wiped = True
-            return self.site.finish_wipe()
+            done = self.site.finish_wipe()
+            self._is_unstored = not done.is_stored
+            return done
 
     async def deliver_receipts(self, stopped: asyncio.Event) -> None:
         """
         Deliver the receipts of wiped generations of this folder, until all are delivered or *stopped*.
         """
-        config = self.site.config
         await deliver(
-            config.folder,
-            transport_to=lambda address: HttpTransport(
-                address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
-            ),
-            chance=chance,
-            draw=draw,
-            stopped=stopped,
+            self.site.config.folder, transport_to=self._transport_to, chance=chance, draw=draw, stopped=stopped
         )
+
+    def _transport_to(self, address: str) -> Transport:
+        config = self.site.config
+        return HttpTransport(address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins)
 
     def _obey(self, order: WipeOrder | None) -> None:
         """
@@ -206,8 +207,8 @@ class Running:
 
     def _wipe_and_deliver(self, order: WipeOrder | None) -> None:
         try:
-            self.wipe(order)
-        except (StorageError, LifecycleRefused):  # not begun: the order comes again at the next start
+            self.wipe_whole(order)
+        except LifecycleRefused:  # not begun: the order comes again at the next start
             tell(Event.STORAGE_ERROR)
             return
         tell(Event.WIPED)
@@ -217,7 +218,16 @@ class Running:
         """
         Deliver the receipt of this erase, for as long as the process lives: stopping the line was part of it.
         """
+        if self._is_unstored:
+            await self.deliver_from_memory(asyncio.Event())
         await self.deliver_receipts(asyncio.Event())
+
+    async def deliver_from_memory(self, stopped: asyncio.Event) -> bool:
+        """
+        Deliver the receipt of this erase, which no file holds, until *stopped*; return whether it was signed for.
+        """
+        lane = self.site.lane
+        return await deliver_held(lane, transport_to=self._transport_to, chance=chance, draw=draw, stopped=stopped)
 
     def _stop_sending(self) -> None:
         self._is_ending = True

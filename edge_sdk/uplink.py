@@ -246,7 +246,7 @@ class Uplink:
                 raise UplinkError("the collector did not say what time it is" if response else self._no_answer)
             at_s = accept_time(response.body, root=self._desk.consent.root, nonce=trip.nonce)
         except EdgeError as error:
-            tell(Event.DOCUMENT_REFUSED, status=response.status if response else 0)
+            self._refuse_document(response)
             self._fail(now, response, str(error))
             return
         # Failures go on being counted: a device whose tag is still not known asks ever more rarely.
@@ -277,7 +277,7 @@ class Uplink:
             self._desk.consent.accept_root(response.body)
             self._asks_root = True  # there may be another one behind it
         except EdgeError as error:
-            tell(Event.DOCUMENT_REFUSED, status=response.status)
+            self._refuse_document(response)
             self._fail(now, response, str(error))
 
     def _settle_batch(self, parcel: Parcel, response: Response, now: Now) -> None:
@@ -317,7 +317,7 @@ class Uplink:
             else:
                 consent.accept_recipients(response.body, now)
         except EdgeError as error:
-            tell(Event.DOCUMENT_REFUSED, status=response.status)
+            self._refuse_document(response)
             self._asks_root = isinstance(error, Tampered | ConsentRefused)  # perhaps signed by keys of a newer root
             self._fail(now, response, str(error))
             return
@@ -329,6 +329,10 @@ class Uplink:
         Return a request for the next root: when a document was refused, and once a day when there is nothing else.
         """
         return self._trip(Errand.ROOT, "GET", f"/v1/root/{self._desk.consent.root.version + 1}", now)
+
+    def _refuse_document(self, response: Response | None) -> None:
+        self._desk.consent.count("documents_refused", 1)
+        tell(Event.DOCUMENT_REFUSED, status=response.status if response else 0)
 
     def _tell_trouble(self, error: StorageError) -> None:
         self.last_error = str(error)

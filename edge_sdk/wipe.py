@@ -13,6 +13,7 @@ Files: wipe.bin here; those of the other rooms by their own lists. Delivering th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -64,6 +65,16 @@ class Intent:
 
     draft: WipeReceipt
     signing: GenerationSigningSeed
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """
+    What an erase came to, and whether its receipt is on the medium.
+    """
+
+    receipt: WipeReceipt
+    is_stored: bool
 
 
 def reserve(folder: Path) -> None:
@@ -149,7 +160,7 @@ def finish(
     stores: Sequence[tuple[str, tuple[str, ...]]],
     clear: Clearing,
     draw: Draw,
-) -> WipeReceipt:
+) -> Finished:
     """
     Erase everything the intent names, store the sealed receipt in the lane set, and destroy the generation's key.
 
@@ -159,7 +170,8 @@ def finish(
         clear: tells the firmware to clear its caches and returns what it said.
 
     Returns:
-        The receipt; a store that could not be erased is ``failed`` in it.
+        The receipt; a store that could not be erased is ``failed`` in it. Where the medium does not take the sealed
+        receipt either, it is in *lane* only, and the intent stays.
 
     After a power cut: called again at the next start, it goes on; stores erased before count as absent or erased.
     """
@@ -186,10 +198,19 @@ def finish(
         cek=draw(SECRET_BYTES),
         iv=draw(NONCE_BYTES),
     )
-    write_lane(folder, lane)
-    close_intent(folder)
+    is_stored = _store(folder, lane)
     intent.signing.destroy()
-    return receipt
+    return Finished(receipt, is_stored)
+
+
+def _store(folder: Path, lane: Lane) -> bool:
+    try:
+        write_lane(folder, lane)
+    except StorageError:
+        return False
+    with contextlib.suppress(StorageError):  # a start that finds both keeps the receipt and removes the intent
+        close_intent(folder)
+    return True
 
 
 def close_intent(folder: Path) -> None:

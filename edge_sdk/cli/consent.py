@@ -22,10 +22,11 @@ from edge_sdk.clock import Now, mono_ms
 from edge_sdk.config import Config
 from edge_sdk.core.keys import LedgerKey
 from edge_sdk.core.receipt import WipeReceipt
-from edge_sdk.errors import FolderInUse, LifecycleRefused, Refused, StorageError
+from edge_sdk.erasing import erase_unopened
+from edge_sdk.errors import FolderInUse, LifecycleRefused, Refused, StorageError, VaultUnavailable
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.keystore import FileKeyStore
-from edge_sdk.lanes import deliver, waiting
+from edge_sdk.lanes import deliver, deliver_held, waiting
 from edge_sdk.ledger import check_head, read_ledger
 from edge_sdk.opening import Site, chance, draw, open_site
 from edge_sdk.requests import Asked, Wish
@@ -129,18 +130,45 @@ def _wipe(arguments: argparse.Namespace) -> int:
     incomplete = False
     if not waiting(config.folder) or files.exists(config.folder / "vault.bin"):
         try:
-            receipt = Running(config, None).wipe()
+            incomplete = not asyncio.run(_erase(config, arguments.timeout))
         except FolderInUse:
             _ask(config.folder, Asked(Wish.WIPE))
             print("the running gateway erases the site and delivers the receipt")
             return 0
         except LifecycleRefused:  # an erase was cut off; opening the site has finished it
             print("the erase that was cut off is finished")
-        else:
-            incomplete = not _print_receipt(receipt)
     left = asyncio.run(_deliver(config, arguments.timeout))
     print(f"{left} receipts wait for the collector; run this again" if left else "the receipt is with the collector")
     return 5 if incomplete else 6 if left else 0
+
+
+async def _erase(config: Config, timeout_s: float) -> bool:
+    """
+    Erase the site, also where it does not open; return whether nothing is left and the receipt is kept.
+    """
+    try:
+        running = Running(config, None)
+        done, lane = await asyncio.to_thread(running.wipe_whole), running.site.lane
+    except (FolderInUse, VaultUnavailable):
+        raise
+    except StorageError as error:
+        print(f"the site does not open ({error}); erasing what is there", file=sys.stderr)
+        done, lane = erase_unopened(config)
+    is_complete = _print_receipt(done.receipt)
+    if done.is_stored:
+        return is_complete
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().call_later(timeout_s, stopped.set)
+    is_told = await deliver_held(lane, transport_to=_transport_to(config), chance=chance, draw=draw, stopped=stopped)
+    told = "the collector has it" if is_told else "it is lost"
+    print(f"the medium does not take the receipt; {told}", file=sys.stderr)
+    return False
+
+
+def _transport_to(config: Config) -> Callable[[str], HttpTransport]:
+    return lambda address: HttpTransport(
+        address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
+    )
 
 
 def _print_receipt(receipt: WipeReceipt) -> bool:
@@ -154,15 +182,7 @@ def _print_receipt(receipt: WipeReceipt) -> bool:
 async def _deliver(config: Config, timeout_s: float) -> int:
     stopped = asyncio.Event()
     asyncio.get_running_loop().call_later(timeout_s, stopped.set)
-    await deliver(
-        config.folder,
-        transport_to=lambda address: HttpTransport(
-            address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
-        ),
-        chance=chance,
-        draw=draw,
-        stopped=stopped,
-    )
+    await deliver(config.folder, transport_to=_transport_to(config), chance=chance, draw=draw, stopped=stopped)
     return len(waiting(config.folder))
 
 

@@ -69,6 +69,7 @@ class WindowSet:
         self.open: dict[str, Pane] = {}
         self.mono_ms = 0
         self.late = 0
+        self.forgotten = 0  # sources, for others: their windows were closed early
         self._view = view
         self._every = self.every_ms = view.every_ms
         self._emit = emit
@@ -215,6 +216,7 @@ class WindowSet:
         """
         silent = (source for source, trail in self._trails.items() if trail.current is None)
         source = next(silent, next(iter(self._trails)))
+        self.forgotten += 1
         self._cut(self._trails.pop(source))
         self._shut(source)
         self._since = max(self._since or at_ms, at_ms)  # if it comes back within a window, that one is partial

@@ -22,7 +22,7 @@ FLOOR: Final = (
 )
 SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
-    | {"sources", "profiles", "firmware"}
+    | {"sources", "profiles", "firmware", "hearing"}
 )
 # What needs several of them: a stream with its rows and keys, what was accepted, requests to a configured address.
 MIDDLE: Final = frozenset(
@@ -37,7 +37,7 @@ UPPER: Final = frozenset(
 )
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"obeying", "line", "writer", "opening"}
-PUBLIC: Final = BUILT | {"status", "enrol", "beside", "rights", "running", "gateway"}
+PUBLIC: Final = BUILT | {"status", "enrol", "erasing", "beside", "rights", "running", "gateway"}
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "core": GROUND,
@@ -71,6 +71,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "opening": SHELL | {"obeying", "line", "writer"},
     "status": BUILT,
     "enrol": BUILT,
+    "erasing": BUILT,
     "beside": BUILT | {"status"},
     "rights": BUILT,
     "running": BUILT,
@@ -131,7 +132,7 @@ TIME_ROOMS: Final = frozenset({"clock"})
 ENTROPY_ROOMS: Final = frozenset({"opening", "cli", "collector"})
 ASYNC_ROOMS: Final = frozenset(
     {
-        *("transport", "carrying", "http_transport", "uplink", "courier", "lanes", "enrol"),
+        *("transport", "carrying", "http_transport", "uplink", "courier", "lanes", "hearing", "enrol"),
         *("running", "gateway", "agent", "doctor", "sources", "cli", "collector"),
     }
 )

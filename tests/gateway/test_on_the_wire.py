@@ -147,6 +147,7 @@ def test_an_older_statement_in_todays_downlink_is_refused(device: Device, server
     device.go()
     assert device.parts.line.consent.statement.version == newest
     assert not device.parts.line.consent.is_fresh(device.now)
+    assert device.parts.line.recording.totals()["documents_refused"] == 1
 
 
 def test_a_receipt_announces_news_and_the_next_request_fetches_it(device: Device, server: Hostile) -> None:

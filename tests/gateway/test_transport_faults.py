@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -106,7 +107,9 @@ def test_a_mistake_in_a_transport_does_not_end_the_delivery_of_a_receipt(site: L
     async def within(transport: Wrong) -> None:
         stopped = asyncio.Event()
         delivering = asyncio.create_task(
-            deliver(site.state, transport_to=lambda _: transport, chance=lambda: 0.0, stopped=stopped)
+            deliver(
+                site.state, transport_to=lambda _: transport, chance=lambda: 0.0, draw=os.urandom, stopped=stopped
+            )
         )
         while transport.asked < 3:
             await asyncio.sleep(0.01)

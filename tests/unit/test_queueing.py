@@ -16,7 +16,7 @@ from edge_sdk.core.receipt import Kind, Outcome
 from edge_sdk.errors import StorageError
 from edge_sdk.opening import Site
 from edge_sdk.outbox import Held
-from edge_sdk.queueing import MAX_ASIDE, NOW_TRIES, UNREADABLE_MS, Parcel
+from edge_sdk.queueing import MAX_ASIDE, NOW_TRIES, REMEMBERED, UNREADABLE_MS, Parcel
 from edge_sdk.streams import Stream
 from edge_sdk.transport import Lane
 from tests import site as sites
@@ -131,6 +131,7 @@ def test_what_is_set_aside_is_bounded_in_number(parts: Site) -> None:
     aside = parts.line.rooms.outbox.aside()
     assert [row[2] for row in aside] == list(range(3, MAX_ASIDE + 3))  # the oldest went first
     assert gaps_of(parts) == [Gap(0, MAX_ASIDE + 2, None, Reason.INVALID)]
+    assert parts.line.queueing.counts["aside_dropped"] == 3
 
 
 def test_what_is_set_aside_gives_way_before_anything_that_can_be_sent(parts: Site) -> None:
@@ -141,6 +142,7 @@ def test_what_is_set_aside_gives_way_before_anything_that_can_be_sent(parts: Sit
     enforce(parts, 0, allowed_bytes=2 * size)
     assert [row[2] for row in parts.line.rooms.outbox.aside()] == [1]
     assert len(queue_of(parts)) == 1
+    assert parts.line.queueing.counts["aside_dropped"] == 1
     enforce(parts, 0, allowed_bytes=size)
     assert parts.line.rooms.outbox.aside() == []
     assert len(queue_of(parts)) == 1
@@ -254,3 +256,12 @@ def test_an_outcome_for_a_batch_evicted_meanwhile_changes_nothing(parts: Site) -
         parts.line.settle(parcel, outcome, parts.clock.now(), 0.5)
     assert gaps_of(parts) == [Gap(0, 0, None, Reason.QUOTA)]
     assert parts.line.rooms.outbox.aside() == []
+
+
+def test_what_is_remembered_of_batches_goes_when_they_are_gone(parts: Site) -> None:
+    seal(parts)
+    settle(parts, LATER)
+    queueing, (held,) = parts.line.queueing, queue_of(parts)
+    queueing._tries.update(range(1_000_000, 1_000_000 + REMEMBERED))  # of streams that were withdrawn
+    enforce(parts, 0)
+    assert dict(queueing._tries) == {held.id: 1}

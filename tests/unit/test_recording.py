@@ -292,3 +292,13 @@ def test_a_shut_entry_takes_nothing_and_says_so(parts: Site) -> None:
     assert recording.record("inverter", reading(1), parts.clock.now().wall_ms) == 0
     parts.line.step(parts.clock.now())
     assert not recording.allowed("inverter")
+
+
+def test_sources_that_gave_way_to_others_are_counted(parts: Site) -> None:
+    now = parts.clock.now()
+    for day in range(3):  # eight each day, which a window of an hour does not outlive
+        parts.line.recording.forget_sources()
+        for number in range(8):
+            at_ms = now.wall_ms
+            assert parts.line.recording.record("inverter", reading(1, f"day{day} {number}"), at_ms)
+    assert counted(parts)["sources_forgotten"] == 8

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from edge_sdk.core import cbor, claims, documents, labels, receipt
+from edge_sdk.core import cbor, claims, cose, documents, labels, receipt
 from edge_sdk.core.claims import Role
 from edge_sdk.core.documents.root import CLOCK_SKEW_S
 from edge_sdk.core.keys import RoleSeed
@@ -29,6 +29,14 @@ from tests.vectors.vector import (
     twice,
     versions,
 )
+
+
+def sign_by_stranger(typ: str, payload: bytes) -> bytes:
+    """
+    Return *payload* signed by somebody.
+    """
+    seeds = world.seeds(Role.STATEMENT, 1, edition=" stranger")
+    return cose.sign_document(payload, typ=typ, seeds=[seed.reveal() for seed in seeds])
 
 
 def successor(**changes: Any) -> documents.Root:
@@ -88,11 +96,17 @@ def statements() -> Iterator[Vector]:
     early = made(nbf_s=NOW_S + CLOCK_SKEW_S + 1)
     refused = {
         "statement-1-signature": ("Tampered", "one bit of the signature", lambda: flipped(made()())),
+        "statement-1-signature-stranger": (
+            "Tampered",
+            "signed by a key that the root does not know",
+            lambda: sign_by_stranger(labels.TYP_STATEMENT, good),
+        ),
         "statement-2-typ": ("", "signed as receipt", lambda: signed(Role.STATEMENT, labels.TYP_RECEIPT, good)),
         "statement-3-role": ("", "signed by the wipe role", lambda: signed(Role.WIPE, labels.TYP_STATEMENT, good)),
         "statement-4-audience": ("", "for another device", made(audience=bytes(16))),
         "statement-5-generation": ("", "for another generation", made(generation=bytes(16))),
         "statement-7-times-early": ("", "valid in more than an hour", early),
+        "statement-7-times-issued": ("", "issued in more than an hour", made(iat_s=NOW_S + CLOCK_SKEW_S + 1)),
         "statement-7-times-expired": ("", "expired this second", made(exp_s=NOW_S)),
     }
     yield from numbered("statement", refused, common)
@@ -130,6 +144,7 @@ def recipients() -> Iterator[Vector]:
             lambda: signed(Role.STATEMENT, labels.TYP_RECIPIENTS, good),
         ),
         "recipients-7-times-early": ("", "issued in more than an hour", early),
+        "recipients-7-times-not-begun": ("", "valid in more than an hour", made(nbf_s=NOW_S + CLOCK_SKEW_S + 1)),
         "recipients-7-times-expired": ("", "expired this second", made(exp_s=NOW_S)),
     }
     yield from numbered("recipients", refused, common)

@@ -82,6 +82,8 @@ def change_held(site: LocalSite, **changes: Any) -> None:
         r"- the average AC power, rounded to 1 W$",
         r"What leaves for no purpose$",
         r"Who gets it: To operator-eu, in the European Union and nowhere else\.$",
+        r"How long it is kept there: operator-eu promises to delete what it got after 730 days at the$",
+        r"^  - Should data get into the wrong hands, the operator promises to tell the authorities within 72$",
         r"How long it waits here: What could not be sent yet waits on this device, encrypted, for at most$",
         r"^       edge-sdk consent withdraw improvement$",
         r"^       edge-sdk wipe --confirm \S+$",

@@ -489,6 +489,7 @@ def test_the_source_unheard_for_longest_makes_room_and_its_window_is_not_lost() 
         assert pane is not None
         pane[2] += 1
     assert [row[1:3] for row in site.rows()] == [(-1, "0")]
+    assert site.windows.forgotten == 1
 
 
 def test_a_source_without_an_open_window_makes_room_first() -> None:
