@@ -147,7 +147,7 @@ def _pinned(pins: frozenset[bytes]) -> aiohttp.Fingerprint:
 
 
 def _spki_sha256(certificate: bytes) -> bytes:
-    from cryptography import x509  # megabytes, for a site with pins
+    from cryptography import x509  # a sixth of a start, and only pins need it
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     key = x509.load_der_x509_certificate(certificate).public_key()
