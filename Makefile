@@ -7,6 +7,8 @@ DIST    := $(VENV)/dist
 PIP     := -m pip --disable-pip-version-check --quiet
 # Keep in step with the extra `demo` of pyproject.toml (a test compares them).
 DEMO_DATA := pvanalytics==0.2.2
+# A C compiler with musl for big-endian machines; the other cross compilers are packages of the system.
+CROSS_CC := ziglang>=0.13,<1
 
 SOURCES := $(sort $(shell find edge_sdk -type f -not -name '*.pyc')) pyproject.toml README.md LICENSE
 PYTEST  := -m pytest --durations=10 -rs
@@ -14,7 +16,7 @@ PYTEST  := -m pytest --durations=10 -rs
 BESIDE  := PYTHONSAFEPATH=1 PYTHONPATH= EDGE_TEST_WHEEL=1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-faults check bench docs clean part-core part-shell FORCE
+.PHONY: help demo test test-all test-faults test-cross check bench docs clean part-core part-shell FORCE
 
 help:  ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +43,10 @@ test-all: check $(WHEEL)/.installed  ## The same with the slow tests; a skipped 
 test-faults: $(WHEEL)/.installed  ## Every kill and power cut, on all cores, and a table of what they came to
 	EDGE_TEST_ALL=1 $(BESIDE) $(WHEEL)/bin/python $(PYTEST) --quiet -m "slow or not slow" tests/fault
 
+test-cross: $(WHEEL)/.installed  ## The C shim on other machines under qemu-user, against the agent of this one
+	$(WHEEL)/bin/python $(PIP) install '$(CROSS_CC)'
+	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) -o faulthandler_timeout=0 tests/shim/cross.py
+
 check: $(VENV)/.dev  ## Lint, types, import contracts, architecture: under a minute, no wheel
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
@@ -49,6 +55,7 @@ check: $(VENV)/.dev  ## Lint, types, import contracts, architecture: under a min
 
 bench: $(VENV)/.dev  ## Print speed and bytes on this machine
 	$(VENV)/bin/python -m benchmarks
+	$(VENV)/bin/python -m benchmarks.floor
 
 docs: $(VENV)/.dev  ## Write the documents that are made from the package (docs/policies.md)
 	$(VENV)/bin/python -m tests.docs.policies_page

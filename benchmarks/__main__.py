@@ -43,6 +43,7 @@ class Budget:
 BUDGETS = (
     Budget("1 CPU, one purpose, sent, against the script", "x", "<= 0.6", lambda r: r["one"].cpu / r["script"]),
     Budget("2 CPU, three purposes, sent, against the script", "x", "<= 1.1", lambda r: r["three"].cpu / r["script"]),
+    Budget("3 CPU, three purposes in 5-min windows, sent", "x", "<= 0.3", lambda r: r["windowed"].cpu / r["script"]),
     Budget("5 to the durable sealed batch, one purpose", "readings/s", ">= 140k", lambda r: r["one_kept"].rate),
     Budget("5 to the durable sealed batch, three purposes", "readings/s", ">= 70k", lambda r: r["three_kept"].rate),
     Budget("6 wire with request head, X-Wing", "B/reading", "<= 13", lambda r: r["one"].wire),
@@ -65,11 +66,13 @@ def main() -> None:
     Run the rounds and print the table.
     """
     arguments = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--rounds", type=int, default=7)
     arguments.add_argument("--readings", type=int, default=20_000)
     arguments.add_argument("--per-batch", type=int, default=500)
     chosen = arguments.parse_args()
     readings = make_readings(chosen.readings)
+    with tempfile.TemporaryDirectory() as folder:  # what is imported on the way is not the first round's
+        run_line(Path(folder) / "site", readings[: chosen.per_batch], chosen.per_batch, purposes=1, send=True)
     with ok_server() as port:
         rounds = [_round(readings, chosen.per_batch, port) for _ in range(chosen.rounds)]
     _print(rounds, chosen)
@@ -78,17 +81,17 @@ def main() -> None:
 def _round(readings: Readings, per_batch: int, port: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        started, cpu = time.perf_counter(), time.process_time()
+        cpu = time.process_time()
         wire = run_script(str(base / "script.db"), port, readings, per_batch)
         cpu = time.process_time() - cpu
         runs: dict[str, LineRun] = {
             "one": run_line(base / "one", readings, per_batch, purposes=1, send=True),
             "three": run_line(base / "three", readings, per_batch, purposes=3, send=True),
+            "windowed": run_line(base / "windowed", readings, per_batch, purposes=3, send=True, windowed=True),
             "one_kept": run_line(base / "one_kept", readings, per_batch, purposes=1, send=False),
             "three_kept": run_line(base / "three_kept", readings, per_batch, purposes=3, send=False),
             "classic": run_line(base / "classic", readings, per_batch, purposes=1, send=True, suite="hpke-4-ke"),
         }
-        del started
         endings = run_endings(base / "endings")
         return {"script": cpu / len(readings) * 1e6, "script_wire": wire / len(readings), "endings": endings, **runs}
 

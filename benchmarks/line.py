@@ -59,12 +59,12 @@ class Counting:
 
 def run_line(
     folder: Path, readings: list[tuple[int, dict[str, Any]]], per_batch: int, *,
-    purposes: int, send: bool, suite: str = "hpke-9-ke",
+    purposes: int, send: bool, suite: str = "hpke-9-ke", windowed: bool = False,
 ) -> LineRun:  # fmt: skip
     """
-    Return what one run over all *readings* costs; rows opened at the collector are counted at the end.
+    Return what one run over all *readings* costs; readings opened at the collector are counted at the end.
     """
-    config = make_site(folder, make_policy(purposes), suite=suite, per_batch=per_batch)
+    config = make_site(folder, make_policy(purposes, windowed=windowed), suite=suite, per_batch=per_batch)
     transport = Counting(config.address)
     serving = collector(folder / "collector", int(config.address.rsplit(":", 1)[1]))
     with serving if send else contextlib.nullcontext():
@@ -75,7 +75,7 @@ def run_line(
                 for at_ms, fields in readings[start : start + per_batch]:
                     gateway.record("inverter", fields, at_ms=at_ms)
                 gateway.flush()
-            if send and gateway.drain(60):
+            if send and gateway.drain(60, cut=windowed):
                 raise RuntimeError("the collector did not take everything")
             cpu, wall = time.process_time() - cpu, time.perf_counter() - started
         head = asyncio.run(_head_bytes(transport.batches[0])) if transport.batches else 0
@@ -106,9 +106,9 @@ def make_site(folder: Path, policy: str, *, suite: str = "hpke-9-ke", per_batch:
 def _check_rows(folder: Path, expected: int) -> None:
     from edge_sdk.collector.folder import open_rows
 
-    opened = sum(1 for _ in open_rows(folder / "collector"))
+    opened = sum(1 if row.count is None else row.count for row in open_rows(folder / "collector"))
     if opened != expected:
-        raise RuntimeError(f"{opened} rows opened, {expected} expected")
+        raise RuntimeError(f"{opened} readings opened, {expected} expected")
 
 
 async def _head_bytes(request: Request) -> int:

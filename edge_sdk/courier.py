@@ -59,22 +59,24 @@ async def drive(
     Connections are closed at each change of epoch, so that none carries two tags.
     """
     epoch: int | None = None
+    trip: Trip | int | None = None
     while not stopped.is_set():
-        trip = await on_writer(uplink.next_trip)
+        if trip is None:
+            trip = await on_writer(uplink.next_trip)
         if not isinstance(trip, Trip):
             if trip < IDLE_MS:
                 await _pause(trip, stopped)
+                trip = None
                 continue
-            found = await _found(watch, uplink, stopped)
-            if found is None:
+            trip = await _found(watch, uplink, stopped)
+            if trip is None:
                 continue
-            trip = found
         if epoch is not None and trip.epoch != epoch:
             await let_go(transport)
         epoch = trip.epoch
         answer = await _send(transport, trip, stopped, _asker(on_writer, uplink, trip))
         if answer is not None or not stopped.is_set():
-            await on_writer(_settler(uplink, trip, answer))
+            trip = await on_writer(_settler(uplink, trip, answer))
     await let_go(transport)
 
 
@@ -112,11 +114,19 @@ def _asker(on_writer: OnWriter, uplink: Uplink, trip: Trip) -> Callable[[], Awai
     return lambda: on_writer(lambda now: uplink.may_go_on(trip, now))
 
 
-def _settler(uplink: Uplink, trip: Trip, answer: Response | TransportFault | None) -> Callable[[Now], None]:
-    if isinstance(answer, TransportFault):
-        why = str(answer)
-        return lambda now: uplink.settle(trip, None, now, why=why)
-    return lambda now: uplink.settle(trip, answer, now)
+def _settler(uplink: Uplink, trip: Trip, answer: Response | TransportFault | None) -> Callable[[Now], Trip | int]:
+    """
+    Return the job that settles *trip* and asks for the next one: one turn of the writer for both.
+    """
+
+    def settle(now: Now) -> Trip | int:
+        if isinstance(answer, TransportFault):
+            uplink.settle(trip, None, now, why=str(answer))
+        else:
+            uplink.settle(trip, answer, now)
+        return uplink.next_trip(now)
+
+    return settle
 
 
 async def _found(watch: Watch, uplink: Uplink, stopped: asyncio.Event) -> Trip | None:

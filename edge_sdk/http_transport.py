@@ -14,9 +14,6 @@ import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from edge_sdk.config import LOOPBACK
 from edge_sdk.errors import ConfigError, UplinkError
 from edge_sdk.transport import MAX_RESPONSE_BYTES, Request, Response
@@ -150,6 +147,9 @@ def _pinned(pins: frozenset[bytes]) -> aiohttp.Fingerprint:
 
 
 def _spki_sha256(certificate: bytes) -> bytes:
+    from cryptography import x509  # a sixth of a start, and only pins need it
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     key = x509.load_der_x509_certificate(certificate).public_key()
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 

@@ -10,23 +10,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from edge_sdk import __version__
-from edge_sdk.cli import (
-    agent,
-    collector,
-    consent,
-    demo,
-    doctor,
-    policy,
-    preview,
-    profile,
-    replay,
-    rights,
-    setup,
-    shim,
-    standing,
-)
+from edge_sdk.cli import agent
 from edge_sdk.errors import EdgeError
 
 EXIT_INTERRUPTED = 130
@@ -36,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     Run one command and return its exit code.
     """
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    arguments = parser(only_agent=words[:1] == ["agent"]).parse_args(words)
     try:
         code: int = arguments.func(arguments)
     except EdgeError as error:
@@ -52,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(*, only_agent: bool = False) -> argparse.ArgumentParser:
     """
-    Return the parser of the whole command line.
+    Return the parser of the whole command line, or as much of it as the agent, which stays in memory, has use for.
     """
     top = argparse.ArgumentParser(
         prog="edge-sdk",
@@ -63,7 +51,26 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"edge-sdk {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    groups = (demo, setup, policy, profile, preview, replay, agent, standing, doctor, consent, rights, shim, collector)
-    for group in groups:
+    for group in [agent] if only_agent else _groups():
         group.register(commands)
     return top
+
+
+def _groups() -> list[ModuleType]:
+    # Imported here, because together they take megabytes.
+    from edge_sdk.cli import (
+        collector,
+        consent,
+        demo,
+        doctor,
+        policy,
+        preview,
+        profile,
+        replay,
+        rights,
+        setup,
+        shim,
+        standing,
+    )
+
+    return [demo, setup, policy, profile, preview, replay, agent, standing, doctor, consent, rights, shim, collector]

@@ -84,10 +84,11 @@ def run(arguments: argparse.Namespace) -> int:
     demo_report.show_origin(readings, policy)
     write_readings(folders.readings, parts.main)
     with Relay() as relay:
-        played = play(folders, arguments.policy, policy, parts.main, relay)
+        minimiser = demo_rows.Minimiser(policy)
+        played = play(folders, arguments.policy, policy, parts.main, minimiser, relay)
         _keep(folders, played)
         faults = judge(folders, policy, parts.main, played)
-        faults += _end(folders, policy, parts, relay)
+        faults += _end(folders, policy, parts, minimiser, relay)
     took_s = (mono_ms() - began_ms) / 1000
     if faults:
         print("\n".join(["edge-sdk demo: FAILED", *(f"  {fault}" for fault in faults)]), file=sys.stderr)
@@ -96,12 +97,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _end(folders: Folders, policy: Policy, parts: demo_acts.Parts, relay: Relay) -> list[str]:
+def _end(
+    folders: Folders, policy: Policy, parts: demo_acts.Parts, minimiser: demo_rows.Minimiser, relay: Relay
+) -> list[str]:
     """
     Play the acts of ending, print each when it is over, and return what does not hold.
     """
     faults, logs = [], dict[str, str]()
-    for act in demo_acts.play(folders, policy, parts, relay, logs):
+    for act in demo_acts.play(folders, policy, parts, minimiser, relay, logs):
         demo_endings_report.show(act, folders)
         faults += demo_endings.judge(act)
     _keep_logs(folders, logs)
@@ -109,8 +112,9 @@ def _end(folders: Folders, policy: Policy, parts: demo_acts.Parts, relay: Relay)
 
 
 def play(
-    folders: Folders, policy_name: str, policy: Policy, readings: Sequence[Recorded], relay: Relay
-) -> Played:
+    folders: Folders, policy_name: str, policy: Policy, readings: Sequence[Recorded], minimiser: demo_rows.Minimiser,
+    relay: Relay,
+) -> Played:  # fmt: skip
     """
     Found a collector, enrol a site at it and replay *readings* through it, each in its own process.
     """
@@ -130,7 +134,7 @@ def play(
         with progress("gateway", files.size(folders.readings)) as tell:
             gateway = Child(_replay(folders), lambda line: _pass_on(line, tell))
             with gateway, FolderWatch(folders.state) as watch:
-                minimised = demo_rows.minimise(policy, readings)
+                minimised = minimiser.take(readings)
                 gateway_exit = gateway.wait()
     relay.target = None
     logs = {"collector": collector.log, "init": enrolled, "gateway": gateway.log}

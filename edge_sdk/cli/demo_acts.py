@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from edge_sdk.collector.folder import open_opener
 from edge_sdk.collector.rows import OpenedRow
 from edge_sdk.config import Config
 from edge_sdk.core.policy import Basis, Policy
+from edge_sdk.core.table import Row
 from edge_sdk.core.units import MINUTE_MS
 from edge_sdk.errors import LifecycleRefused, UplinkError
 from edge_sdk.gateway import Gateway
@@ -67,6 +69,7 @@ class _Scene:
 
     folders: Folders
     policy: Policy
+    minimiser: demo_rows.Minimiser
     relay: Relay
     port: int
     logs: dict[str, str]
@@ -99,9 +102,12 @@ class _Scene:
 
     def compare(self, rows: Iterable[OpenedRow], *parts: Sequence[Recorded], but: str) -> list[demo_rows.Compared]:
         """
-        Compare rows with what *parts* give, all purposes but one.
+        Compare rows with what *parts*, the next in order, give for all purposes but one.
         """
-        minimised = demo_rows.minimise(self.policy, *parts)
+        minimised: dict[demo_rows.Place, list[Row]] = defaultdict(list)
+        for part in parts:
+            for place, found in self.minimiser.take(part).items():
+                minimised[place] += found
         views = {place: view for place, view in demo_rows.views_of(self.policy).items() if place[0] != but}
         return demo_rows.compare(
             views,
@@ -130,11 +136,14 @@ def withdrawable(policy: Policy) -> str | None:
     return None
 
 
-def play(folders: Folders, policy: Policy, parts: Parts, relay: Relay, logs: dict[str, str]) -> Iterator[Act]:
+def play(
+    folders: Folders, policy: Policy, parts: Parts, minimiser: demo_rows.Minimiser, relay: Relay, logs: dict[str, str]
+) -> Iterator[Act]:
     """
     Play the acts on what the first half left, and yield the facts of each when it is over.
 
     Args:
+        minimiser: it has taken the first half.
         logs: what each command printed is added to it.
 
     Raises:
@@ -143,7 +152,7 @@ def play(folders: Folders, policy: Policy, parts: Parts, relay: Relay, logs: dic
     told = StringIO()
     serve = ["collector", "serve", str(folders.collector), "--port", "0"]
     with Child(serve) as collector, _logged_to(told):
-        scene = _Scene(folders, policy, relay, port_of(collector), logs)
+        scene = _Scene(folders, policy, minimiser, relay, port_of(collector), logs)
         scene.new_rows()  # those of the first half
         if (purpose := withdrawable(policy)) is not None:
             yield _withdraw_here(scene, purpose, parts)
@@ -181,6 +190,7 @@ def _withdraw_here(scene: _Scene, purpose: str, parts: Parts) -> WithdrawnHere:
 def _withdraw_there(scene: _Scene, purpose: str, parts: Parts) -> WithdrawnThere:
     set_consent = ("collector", "consent", "set", str(scene.folders.collector), purpose)
     exits = {"consent set given": scene.command(*set_consent, "given")}
+    scene.minimiser.begin_again(purpose)
     half = parts.told[0].at_ms + PART_MS // 2
     told = [each for each in parts.told if each.at_ms < half]
     after = parts.told[len(told) :]

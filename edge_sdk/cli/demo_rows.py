@@ -53,30 +53,50 @@ def views_of(policy: Policy) -> dict[Place, View]:
     return {(name, view.kind.name): view for name, purpose in policy.purposes.items() for view in purpose.views}
 
 
-def minimise(policy: Policy, *parts: Iterable[Recorded]) -> dict[Place, list[Row]]:
+class Minimiser:
     """
-    Return what every purpose should get of *parts* once all are granted; windows are cut after each of them.
+    What every purpose should get of readings once all are granted, part by part: counters go on from one to the next.
     """
-    outlets: dict[Place, Outlet] = {}
-    for place, view in views_of(policy).items():
-        key = PseudonymKey(secrets.token_bytes(SECRET_BYTES))
-        hidden = [entry.field.name for entry in view.fields if entry.text is TextRule.PSEUDONYM]
-        outlets[place] = make_outlet(view, names={name: Pseudonyms(key, name) for name in hidden})
-    minimisers = {
-        kind.name: compile_kind(
-            kind,
-            [(outlet, as_if_granted(policy.purposes[at[0]])) for at, outlet in outlets.items() if at[1] == kind.name],
-            Tally(),
-        )
-        for kind in policy.kinds.values()
-    }
-    for readings in parts:
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._outlets = {place: _outlet(view) for place, view in views_of(policy).items()}
+        self._compile()
+
+    def take(self, readings: Iterable[Recorded]) -> dict[Place, list[Row]]:
+        """
+        Return the rows of one part; windows are cut at its end.
+        """
         for reading in readings:
-            minimisers[reading.kind](reading.fields, reading.at_ms)
-        for outlet in outlets.values():
+            self._minimisers[reading.kind](reading.fields, reading.at_ms)
+        found = {}
+        for place, outlet in self._outlets.items():
             if outlet.windows is not None:
-                outlet.windows.cut()
-    return {place: outlet.rows for place, outlet in outlets.items()}
+                outlet.windows.cut(goes_on=True)
+            found[place] = list(outlet.rows)
+            outlet.rows.clear()
+        return found
+
+    def begin_again(self, purpose: str) -> None:
+        """
+        Forget what was gathered for *purpose*: a new grant begins a new stream under new names.
+        """
+        self._outlets |= {place: _outlet(view) for place, view in views_of(self._policy).items() if place[0] == purpose}
+        self._compile()
+
+    def _compile(self) -> None:
+        purposes = self._policy.purposes
+        granted = [(outlet, as_if_granted(purposes[place[0]]), place[1]) for place, outlet in self._outlets.items()]
+        self._minimisers = {
+            name: compile_kind(kind, [(outlet, grant) for outlet, grant, of in granted if of == name], Tally())
+            for name, kind in self._policy.kinds.items()
+        }
+
+
+def _outlet(view: View) -> Outlet:
+    key = PseudonymKey(secrets.token_bytes(SECRET_BYTES))
+    hidden = [entry.field.name for entry in view.fields if entry.text is TextRule.PSEUDONYM]
+    return make_outlet(view, names={name: Pseudonyms(key, name) for name in hidden})
 
 
 def as_minimised(rows: Iterable[OpenedRow]) -> dict[Place, list[Row]]:

@@ -75,6 +75,7 @@ class _Varints(dict[int, bytes]):
 
 
 _NEAR: Final = 512  # differences of neighbours are mostly smaller
+_FEW: Final = 64  # for fewer rows, what they need is made sooner than the table is copied
 _SHORT: Final[Mapping[int, bytes]] = {delta: _Varints()[delta] for delta in range(-_NEAR, _NEAR)}
 
 
@@ -97,7 +98,7 @@ class Grouped:
             before.append(last[group])
             last[group] = row
         self._before = itemgetter(*before, len(words), len(words))  # of two places or more it gives a tuple
-        self._varint = _Varints(_SHORT).__getitem__
+        self._varint = _Varints(_SHORT if len(words) >= _FEW else ()).__getitem__
         self._memory = memory
 
     def pack(self, column: tuple[int, ...]) -> bytes:

@@ -11,7 +11,7 @@ Does not: decode bytes (core.shim_wire), read clocks or record (agent).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from edge_sdk.core.policy import FieldType, Kind
@@ -29,14 +29,18 @@ class _Slot:
     One device: what each of its readings begins with, and the reading that is open.
     """
 
-    __slots__ = ("at", "at_ms", "base", "fields", "kind", "points", "seen_ms")
+    __slots__ = ("at", "at_ms", "base", "fields", "kind", "plain", "points", "seen_ms")
 
-    def __init__(self, kind: Kind, name: str) -> None:
+    def __init__(self, kind: Kind, name: str, plain: Mapping[int, str]) -> None:
         self.kind = kind
+        self.plain = plain  # names of fields whose values need no look, by number
         self.base: dict[str, Any] = {kind.source: name}
         self.fields: dict[str, Any] = {}
         self.points = 0
         self.at = self.at_ms = self.seen_ms = 0
+
+
+_NOBODY: Final = _Slot(Kind("", "", 0, ()), "", {})  # of points whose slot nobody declared; nothing is put into it
 
 
 class Readings:
@@ -53,8 +57,11 @@ class Readings:
         self.counts = counts
         self._kinds = schema.kinds
         self._numbered = schema.fields
-        self._names = [("", "")] + [(one.kind.name, one.field.name) for one in schema.fields]
-        self._labels = {one.number: one.field.values for one in schema.fields if one.field.type is FieldType.ENUM}
+        self._labels = {one.number: one for one in schema.fields if one.field.type is FieldType.ENUM}
+        self._plain: dict[str, dict[int, str]] = {kind.name: {} for kind in schema.kinds}
+        for one in schema.fields:
+            if one.field.type is not FieldType.ENUM:
+                self._plain[one.kind.name][one.number] = one.field.name
         self._deliver = deliver
         self._slots: dict[int, _Slot] = {}
         self._open: dict[int, _Slot] = {}
@@ -67,7 +74,8 @@ class Readings:
             self.counts["shim_bad_source"] += 1
             return
         self._complete(self._open.pop(said.slot, None))
-        self._slots[said.slot] = _Slot(self._kinds[said.kind - 1], said.id)
+        kind = self._kinds[said.kind - 1]
+        self._slots[said.slot] = _Slot(kind, said.id, self._plain[kind.name])
 
     def tell(self, said: Text) -> None:
         """
@@ -91,20 +99,24 @@ class Readings:
             t0_ms: the same instant on the agent's, suspend included.
             now_ms: the agent's monotonic clock.
         """
-        lost, names, labels = 0, self._names, self._labels
-        slot: _Slot | None = None
+        lost, slot = 0, _NOBODY
+        fields, plain = slot.fields, slot.plain
         last_slot = last_ms = -1
         for number, at_slot, offset_ms, value in points:
             if at_slot != last_slot or offset_ms != last_ms:
                 last_slot, last_ms = at_slot, offset_ms
                 slot = self._reading(at_slot, t0 + offset_ms, t0_ms + offset_ms, now_ms)
-            kind, name = names[number] if number < len(names) else ("", "")
-            if slot is None or kind != slot.kind.name:
-                self.counts["shim_no_source" if slot is None else "shim_unfit"] += 1
+                fields, plain = slot.fields, slot.plain
+            name = plain.get(number)
+            if name is not None:
+                fields[name] = value
+                slot.points += 1
+            elif (enum := self._labels.get(number)) is not None and enum.kind is slot.kind:
+                fields[enum.field.name] = _label(enum.field.values, value)
+                slot.points += 1
+            else:
+                self.counts["shim_no_source" if slot is _NOBODY else "shim_unfit"] += 1
                 lost += 1
-                continue
-            slot.points += 1
-            slot.fields[name] = value if number not in labels else _label(labels[number], value)
         return lost
 
     def complete(self, now_ms: int) -> int | None:
@@ -133,10 +145,10 @@ class Readings:
         self._open.clear()
         return points
 
-    def _reading(self, at_slot: int, at: int, at_ms: int, now_ms: int) -> _Slot | None:
+    def _reading(self, at_slot: int, at: int, at_ms: int, now_ms: int) -> _Slot:
         slot = self._slots.get(at_slot)
         if slot is None:
-            return None
+            return _NOBODY
         if slot.at != at or not slot.points:
             self._complete(slot)
             slot.at, slot.at_ms = at, at_ms

@@ -109,7 +109,7 @@ private:
 int main(int argc, char **argv)
 {
 	const long readings = argc > 3 ? std::atol(argv[3]) : 10, period_ms = argc > 4 ? std::atol(argv[4]) : 1000;
-	Gateway gateway(argc > 1 ? argv[1] : "/run/edge-sdk/shim.sock", argc > 2 ? argv[2] : "home");
+	Gateway gateway(argc > 1 ? argv[1] : "/run/edge-sdk/edge.sock", argc > 2 ? argv[2] : "home");
 
 	for (int tries = 0; tries < 100 && gateway.granted == 0; tries++)
 		(void)gateway.pump(100);

@@ -83,7 +83,7 @@ int main(int argc, char **argv)
 
 	memset(&config, 0, sizeof config);
 	config.abi = EDGE_ABI;
-	config.socket_path = argc > 1 ? argv[1] : "/run/edge-sdk/shim.sock";
+	config.socket_path = argc > 1 ? argv[1] : "/run/edge-sdk/edge.sock";
 	config.site = argc > 2 ? argv[2] : "home";
 	config.name = "poll_loop";
 	config.schema_hash = EDGE_SCHEMA_HASH;

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_sdk.cli import demo, demo_acts, demo_plant
+from edge_sdk.cli import demo, demo_acts, demo_plant, demo_rows
 from edge_sdk.cli.demo_endings import Act
 from edge_sdk.cli.demo_folders import Folders, fresh, write_readings
 from edge_sdk.cli.demo_relay import Relay
@@ -31,6 +31,7 @@ class Run:
     policy: Policy
     parts: demo_acts.Parts
     played: demo.Played
+    minimiser: demo_rows.Minimiser
     relay: Relay
 
     @property
@@ -55,8 +56,9 @@ def run(measured: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
     parts = demo_acts.split(demo_plant.household(measured, demo_plant.SHORT, now_ms=wall_s() * 1000))
     write_readings(folders.readings, parts.main)
     with Relay() as relay:
-        played = demo.play(folders, PROFILE, policy, parts.main, relay)
-        yield Run(folders, policy, parts, played, relay)
+        minimiser = demo_rows.Minimiser(policy)
+        played = demo.play(folders, PROFILE, policy, parts.main, minimiser, relay)
+        yield Run(folders, policy, parts, played, minimiser, relay)
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +66,7 @@ def acts(run: Run, tmp_path_factory: pytest.TempPathFactory) -> list[Act]:
     """Play the second half once, on a copy of what the first left."""
     top = tmp_path_factory.mktemp("ended") / "copy"
     shutil.copytree(run.folders.top, top)
-    return list(demo_acts.play(Folders(top), run.policy, run.parts, run.relay, {}))
+    return list(demo_acts.play(Folders(top), run.policy, run.parts, run.minimiser, run.relay, {}))
 
 
 @pytest.fixture

@@ -71,7 +71,8 @@ def test_a_row_that_did_not_arrive_is_told(run: Run, judge: Judge) -> None:
     def drop(folders: Folders) -> None:
         list(open_rows(folders.collector))
         with closing(sqlite3.connect(folders.opener / "opener.db")) as database, database:
-            database.execute("DELETE FROM rows WHERE number = (SELECT min(number) FROM rows WHERE kind = 'alarm')")
+            first = "SELECT min(number) FROM rows WHERE purpose = 'alarms'"
+            database.execute(f"DELETE FROM rows WHERE number = ({first})")
 
     rows = len(run.played.minimised["alarms", "alarm"])
     assert f"alarms, alarm: 1 of {rows} rows are not there, 0 rows are there that were not minimised" in judge(drop)

@@ -45,7 +45,7 @@ def run(*command: str | Path, check: bool = True, **more: Any) -> subprocess.Com
     Run a command to its end; what it printed is part of the error where it fails.
     """
     # LeakSanitizer cannot run where another tool traces the process, and the shim allocates nothing.
-    more = {"timeout": 300, "env": {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}, **more}
+    more = {"timeout": 900, "env": {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}, **more}
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **more)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(map(str, command))}\nexit {done.returncode}\n{done.stdout}{done.stderr}")

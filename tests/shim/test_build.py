@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.shim.building import COMPILERS, SHIM, WARNINGS, run
-from tests.shim.footprint import installed, measure
+from tests.shim.footprint import TARGETS, installed, measure
 
 # What the shim takes from the C library, and what compilers put in its place or beside it.
 CALLS = frozenset({"socket", "connect", "send", "recv", "close", "open", "read", "getpid", "clock_gettime"})
@@ -149,3 +149,47 @@ def test_cppcheck_finds_nothing_but_the_stated_deviations() -> None:
         *("--error-exitcode=1", "--quiet", *suppressed, f"-I{SHIM}", SHIM / "edge_shim.c"),
     )
     assert found.stderr == ""
+
+
+README = (SHIM / "README.md").read_text()
+
+
+def test_the_readme_has_every_code() -> None:
+    header = (SHIM / "edge_shim.h").read_text()
+    codes = re.findall(r"^\t(EDGE_[A-Z]+) = (-\d+),?\s+/\*", header, re.MULTILINE)
+    assert [int(number) for _, number in codes] == list(range(-1, -18, -1))
+    assert re.findall(r"^\| (-\d+) \| `(EDGE_[A-Z]+)`", README, re.MULTILINE) == [(n, name) for name, n in codes]
+
+
+def test_the_readme_has_the_footprint_of_every_target() -> None:
+    rows = re.findall(r"^\| (.+?) \| (\d+) B \| 0 B \| (\d+) B \|$", README, re.MULTILINE)
+    assert [name for name, _, _ in rows] == list(TARGETS)
+    assert all(
+        int(text) <= OVER_BUDGET.get(name, BUDGET_TEXT) and int(stack) <= BUDGET_STACK for name, text, stack in rows
+    )
+
+
+def test_the_ten_lines_of_the_readme_compile(tmp_path: Path) -> None:
+    code = re.search(r"```c\n(.*?)```", README, re.DOTALL)
+    assert code is not None
+    head, body = code[1].split("\nedge_config_t", 1)
+    (tmp_path / "edge_ids.h").write_text(
+        '#define EDGE_SCHEMA_HASH "12345678"\n#define EDGE_FIELD_INVERTER_AC_POWER 0x1001u\n'
+    )
+    (tmp_path / "firmware.c").write_text(
+        f"{head}\nvoid clear_my_caches(void *, uint32_t, uint32_t);\n"
+        "void name_my_devices(void *, uint32_t, uint32_t);\n"
+        f"double read_register(void);\nint main(void)\n{{\nedge_config_t{body}\n}}\n"
+    )
+    run(
+        "gcc",
+        "-std=c99",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-c",
+        f"-I{SHIM}",
+        tmp_path / "firmware.c",
+        "-o",
+        tmp_path / "o",
+    )

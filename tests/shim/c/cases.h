@@ -54,7 +54,7 @@ static void configure(void)
 	config.slots = slots;
 	config.label_count = 8;
 	config.labels = labels;
-	config.socket_path = "/run/edge-sdk/shim.sock";
+	config.socket_path = "/run/edge-sdk/edge.sock";
 	config.site = "house";
 	config.name = "test";
 	config.schema_hash = schema;

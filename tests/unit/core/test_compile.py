@@ -201,3 +201,16 @@ def test_an_outlet_says_nothing_of_what_it_holds() -> None:
     minimised.closed()
     assert "CANARY" not in repr(outlet) + str(outlet.windows) + repr(minimised.tally)
     assert KEY.reveal().hex() not in repr(outlet.names)
+
+
+def test_views_that_want_the_same_get_each_their_own_of_it() -> None:
+    power = field("power", step=Step.parse(1))
+    kind = kind_of(power)
+    row = view_of(kind, keep(SERIAL), ViewField(power, factor=10))
+    gathering = view_of(kind, keep(SERIAL), ViewField(power, Window.SUM), every_ms=MINUTE_MS)
+    site = Minimised(kind, row, row, gathering, gathering)
+    assert site.take({"serial": "A", "power": 57}) == 4
+    assert site.rows(0) == site.rows(1) == [(NOON_MS, "A", 6)]
+    site.rows(0).clear()
+    assert len(site.rows(1)) == 1
+    assert [row[2:] for row in site.closed(2)] == [row[2:] for row in site.closed(3)] == [("A", 57)]
