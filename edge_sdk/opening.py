@@ -132,7 +132,7 @@ def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Sit
         finish_wipe(folder, key_store, attached)
         vault = Vault.open(folder, key_store, draw=draw)
         reserve(folder)
-        lane = read_lane(folder)
+        lane = _lane_to(config)
         consent = ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(folder, held))
         clock = Clock(consent.floor_ms())
         writer = Writer(clock)
@@ -202,6 +202,20 @@ def erase(folder: Path, lane: Lane, intent: Intent, key_store: KeyStore, firmwar
         with contextlib.suppress(StorageError):  # erased it is, and the receipt is delivered from where it lies
             retire(folder)
     return done
+
+
+def _lane_to(config: Config) -> Lane:
+    """
+    Return the lane set, which names the address in force: a wipe receipt goes where the collector is by then.
+
+    After a power cut: the old or the new address.
+    """
+    lane = read_lane(config.folder)
+    if lane.address != config.address:
+        lane.address = config.address
+        with contextlib.suppress(StorageError):  # the next start writes it, or the wipe itself
+            write_lane(config.folder, lane)
+    return lane
 
 
 def draw(count: int) -> bytes:

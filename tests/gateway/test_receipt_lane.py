@@ -70,6 +70,14 @@ def test_a_receipt_is_kept_as_long_as_it_is_answered_badly(
     assert (site.state / LANE).read_bytes() == kept
 
 
+def test_a_receipt_goes_to_the_address_the_site_had_last(site: LocalSite, server: Hostile) -> None:
+    site.edit(("http://127.0.0.1:9", f"http://127.0.0.1:{server.port}"))  # the collector has moved since enrolment
+    receipt = wiped(site)
+    deliver(site)
+    assert names_in(site.state) == {"lock"}
+    assert heard(site) == [receipt]
+
+
 @pytest.mark.parametrize("result", [TOO_LARGE, UNPROCESSABLE])
 def test_not_even_a_signed_refusal_drops_a_receipt(
     site: LocalSite, server: Hostile, receipt: WipeReceipt, result: int
