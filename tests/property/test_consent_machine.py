@@ -50,9 +50,9 @@ def test_in_any_order_of_events_nothing_goes_that_no_grant_allows() -> None:
 
 # In parts, each well below what a hanging test is given; together more than ten thousand steps.
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(12))
+@pytest.mark.parametrize("part", range(24))
 def test_in_ten_thousand_steps_nothing_goes_that_no_grant_allows(part: int) -> None:
-    run(9, 100)
+    run(5, 100)
 
 
 def _suspended_counts_as_active() -> AbstractContextManager[Any]:
