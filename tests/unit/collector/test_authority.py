@@ -309,7 +309,7 @@ def eights(blob: bytes) -> set[bytes]:
 
 
 def runs_over(window: bytes, frame: set[bytes]) -> bool:
-    """At an edge of what all devices share, up to 3 random bytes may be equal by chance: one try in 256 for the first."""
+    """At an edge of what all devices share, up to 3 random bytes may be equal by chance."""
     return any(known.find(window[at : at + 5]) >= 0 for known in frame for at in (0, 3))
 
 
