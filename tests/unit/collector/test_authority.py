@@ -308,6 +308,11 @@ def eights(blob: bytes) -> set[bytes]:
     return {blob[at : at + 8] for at in range(len(blob) - 7)}
 
 
+def runs_over(window: bytes, frame: set[bytes]) -> bool:
+    """At an edge of what all devices share, up to 3 random bytes may be equal by chance."""
+    return any(known.find(window[at : at + 5]) >= 0 for known in frame for at in (0, 3))
+
+
 def test_what_the_intake_holds_for_one_device_in_two_epochs_shares_only_what_all_devices_share(
     founded: Founded, authority: Authority, folder: Path
 ) -> None:
@@ -322,7 +327,7 @@ def test_what_the_intake_holds_for_one_device_in_two_epochs_shares_only_what_all
     store.close()
     common = [eights(left) & eights(right) for at, left in enumerate(rows) for right in rows[:at]]
     assert len(common) == 10
-    assert set().union(*common) <= frame
+    assert not {window for window in set().union(*common) if not runs_over(window, frame)}
 
 
 def test_the_intake_file_holds_no_key_or_name_of_a_device(founded: Founded, authority: Authority, folder: Path) -> None:
