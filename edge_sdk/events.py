@@ -1,7 +1,8 @@
 """
 What the log may say: a closed list of events, with numbers and nothing else.
 
-The package logs to the standard logger ``edge_sdk`` and installs no handler that writes. An event carries counts,
+The package logs to the standard logger ``edge_sdk``, whose only handler is a NullHandler: a program that sets up no
+logging reads nothing of it. An event carries counts,
 sizes and row numbers; there is no way to hand it text, so no reading, identifier or name can end up in a log.
 """
 
@@ -41,6 +42,9 @@ class Event(StrEnum):
     SENDING_ENDED = "sending_ended"
     SITE_CLOSED = "site_closed"
     PEER_REFUSED = "peer_refused"
+
+
+logging.getLogger("edge_sdk").addHandler(logging.NullHandler())
 
 
 def tell(event: Event, **numbers: int) -> None:

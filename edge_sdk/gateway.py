@@ -42,10 +42,11 @@ class Gateway:
         """
         Open the site of a ``site.toml``; with *strict*, ``record`` raises BadInput on what it would drop.
 
-        *firmware* is denied before a wipe and has to clear its caches after it.
+        *firmware* is denied before a wipe and has to clear its caches after it. Of a site that was wiped the receipt is
+        delivered, if that can be done within ``timeout``, before NotProvisioned is raised.
         """
         config = site if isinstance(site, Config) else Config.read(site)
-        return cls(Running(config, transport, firmware), strict=strict)
+        return cls(Running.open(config, transport, firmware), strict=strict)
 
     def record(self, kind: str, fields: Mapping[str, Any], *, at_ms: int | None = None, at: Mono | None = None) -> int:
         """

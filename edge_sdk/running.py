@@ -13,7 +13,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from edge_sdk.carrying import let_go
 from edge_sdk.clock import Now, mono_ms
@@ -21,7 +21,7 @@ from edge_sdk.config import Config
 from edge_sdk.core.documents import WipeOrder
 from edge_sdk.core.receipt import WipeReceipt
 from edge_sdk.courier import drive
-from edge_sdk.errors import LifecycleRefused
+from edge_sdk.errors import LifecycleRefused, Refused
 from edge_sdk.events import Event, tell
 from edge_sdk.firmware import FirmwareLink
 from edge_sdk.http_transport import HttpTransport
@@ -59,6 +59,24 @@ class Running:
         self.site.line.on_wish_to_wipe = lambda: self._obey(None)
         self._writer.start(self.site.line)
         tell(Event.STARTED)
+
+    @classmethod
+    def open(cls, config: Config, transport: Transport | None, firmware: FirmwareLink | None) -> Self:
+        """
+        Open a site; of one that was wiped, try to deliver the receipts that wait first, for ``timeout`` at most.
+
+        A program that is started again and again, and each time finds its site wiped, delivers its receipt so.
+
+        Raises:
+            Refused: the site is not enrolled, or was wiped.
+        """
+        try:
+            return cls(config, transport, firmware)
+        except Refused:
+            in_time = threading.Thread(target=_deliver_in_time, args=(config,), name="edge-sdk-lane", daemon=True)
+            in_time.start()  # a thread, since the caller may be in an event loop
+            in_time.join()
+            raise
 
     def check_process(self) -> None:
         """
@@ -190,13 +208,7 @@ class Running:
         """
         Deliver the receipts of wiped generations of this folder, until all are delivered or *stopped*.
         """
-        await deliver(
-            self.site.config.folder, transport_to=self._transport_to, chance=chance, draw=draw, stopped=stopped
-        )
-
-    def _transport_to(self, address: str) -> Transport:
-        config = self.site.config
-        return HttpTransport(address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins)
+        await _deliver(self.site.config, stopped)
 
     def _obey(self, order: WipeOrder | None) -> None:
         """
@@ -226,8 +238,8 @@ class Running:
         """
         Deliver the receipt of this erase, which no file holds, until *stopped*; return whether it was signed for.
         """
-        lane = self.site.lane
-        return await deliver_held(lane, transport_to=self._transport_to, chance=chance, draw=draw, stopped=stopped)
+        lane, config = self.site.lane, self.site.config
+        return await deliver_held(lane, transport_to=_carrier(config), chance=chance, draw=draw, stopped=stopped)
 
     def _stop_sending(self) -> None:
         self._is_ending = True
@@ -245,6 +257,21 @@ class Running:
             self.site.uplink.last_error = "sending ended on an internal error; open the gateway again"
             tell(Event.SENDING_ENDED)
             raise
+
+
+def _carrier(config: Config) -> Callable[[str], Transport]:
+    return lambda address: HttpTransport(
+        address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
+    )
+
+
+async def _deliver(config: Config, stopped: asyncio.Event) -> None:
+    await deliver(config.folder, transport_to=_carrier(config), chance=chance, draw=draw, stopped=stopped)
+
+
+def _deliver_in_time(config: Config) -> None:
+    with contextlib.suppress(TimeoutError):
+        asyncio.run(asyncio.wait_for(_deliver(config, asyncio.Event()), config.timeout_ms / 1000))
 
 
 def _shut_in_children(running: weakref.ref[Running]) -> None:

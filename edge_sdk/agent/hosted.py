@@ -53,7 +53,7 @@ class Hosted:
         self._guests: dict[Peer, tuple[bytes, SiteGuest | WipedGuest]] = {}
         self._collecting: frozenset[str] = frozenset()
         self._denied: frozenset[str] = frozenset()
-        self._is_denied = False
+        self._is_denied = self._is_delivering = False
         self._generation = 1
         self._wipings: dict[int, Wiping] = {}
         self._opening = asyncio.Lock()
@@ -76,7 +76,8 @@ class Hosted:
             except EdgeError as error:
                 self.problem = str(error)
                 tell(Event.SITE_CLOSED)
-                self._start(self._deliver_receipts())
+                if not self._is_delivering:
+                    self._start(self._deliver_receipts())
 
     async def close(self, reason: Bye) -> None:
         """
@@ -193,7 +194,7 @@ class Hosted:
             self.problem = "this site was wiped"
 
     async def _deliver_receipts(self) -> None:
-        config = self.config
+        config, self._is_delivering = self.config, True
         with contextlib.suppress(EdgeError):
             await deliver(
                 config.folder,
@@ -204,6 +205,7 @@ class Hosted:
                 draw=draw,
                 stopped=self._stopped,
             )
+        self._is_delivering = False
 
     def _admit(self, peer: Peer, hello: Hello) -> SiteGuest | Result:
         if not hello.wire_min <= WIRE <= hello.wire_max:

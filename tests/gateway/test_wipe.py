@@ -8,6 +8,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from edge_sdk.collector import operating
 from edge_sdk.core.claims import Account
 from edge_sdk.core.receipt import Method, WipeReceipt
 from edge_sdk.enrol import enrol
-from edge_sdk.errors import EdgeError, LifecycleRefused, StorageError, VaultUnavailable
+from edge_sdk.errors import EdgeError, LifecycleRefused, NotProvisioned, StorageError, VaultUnavailable
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.lanes import _forget as forget_lane
@@ -182,6 +183,25 @@ def test_a_receipt_that_cannot_be_delivered_waits(site: LocalSite) -> None:
     wiped(site)
     kept = (site.state / "lane.0.bin").read_bytes()
     deliver(site, timeout_s=0.5)
+    assert (site.state / "lane.0.bin").read_bytes() == kept
+
+
+def test_a_program_started_again_after_a_wipe_delivers_the_receipt_before_it_is_refused(site: LocalSite) -> None:
+    receipt = wiped(site)
+    with sites.serving(site):
+        point(site.state / "lane.0.bin", site.config.address)
+        with pytest.raises(NotProvisioned):
+            Gateway.open(site.toml)
+    assert names_in(site.state) == {"lock"}
+    (erasure,) = operating.endings(site.collector, now_s=wall_s()).erasures
+    assert erasure.receipt == receipt
+
+
+def test_a_program_that_reaches_nobody_is_refused_in_time_and_keeps_the_receipt(site: LocalSite) -> None:
+    wiped(site)
+    kept = (site.state / "lane.0.bin").read_bytes()
+    with pytest.raises(NotProvisioned):
+        Gateway.open(replace(site.config, timeout_ms=200))
     assert (site.state / "lane.0.bin").read_bytes() == kept
 
 
