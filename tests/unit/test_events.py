@@ -15,6 +15,6 @@ def test_a_program_without_logging_reads_nothing_of_it() -> None:
 
 
 def test_a_program_with_logging_reads_the_event_and_its_numbers() -> None:
-    told = "import logging; logging.basicConfig(); from edge_sdk.events import Event, tell; tell(Event.DESTROYED, grants=1)"
+    told = "import logging; logging.basicConfig(); from edge_sdk import events; events.tell(events.Event('destroyed'), n=1)"
     run = subprocess.run([sys.executable, "-c", told], capture_output=True, check=True)
-    assert run.stderr == b"WARNING:edge_sdk:destroyed grants=1\n"
+    assert run.stderr == b"WARNING:edge_sdk:destroyed n=1\n"
