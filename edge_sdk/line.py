@@ -191,10 +191,10 @@ class Line:
 
     def may_go_on(self, parcel: Parcel, now: Now) -> bool:
         """
-        Tell whether a batch under way may still be sent: its stream is there and its purpose may send.
+        Tell whether a batch under way may still be sent: it is still queued and its purpose may send.
         """
         stream = self.binding.streams.get(parcel.held.stream)
-        return stream is not None and self.permit(stream, now) is not None
+        return stream is not None and self.queueing.has(parcel.held) and self.permit(stream, now) is not None
 
     def next_parcel(self, now: Now) -> Parcel | None:
         """

@@ -133,7 +133,7 @@ class Queueing:
         """
         held = parcel.held
         stream = self._streams.get(held.stream)
-        if stream is None or held.id not in self._rooms.outbox.queues.get(held.stream, {}):
+        if stream is None or not self.has(held):
             return  # withdrawn or evicted while it was under way
         match outcome.kind:
             case Kind.ACKED:
@@ -152,6 +152,12 @@ class Queueing:
                 self._tries[held.id] += 1
                 self._wait(held, mono_ms + int(1000 * delay_s(self._tries[held.id] - 1, draw)))
                 self.counts["later"] += 1
+
+    def has(self, held: Held) -> bool:
+        """
+        Tell whether a batch is still queued: the row of a stream that was destroyed may be another stream's by now.
+        """
+        return self._rooms.outbox.queues.get(held.stream, {}).get(held.id) == held
 
     def enforce(self, floor_ms: int, *, allowed_bytes: int) -> None:
         """

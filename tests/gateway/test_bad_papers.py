@@ -17,6 +17,8 @@ from edge_sdk.core.documents import WipeOrder, audience_of, pinned_root, sign_st
 from edge_sdk.core.keys import RoleSeed
 from edge_sdk.errors import ConsentRefused, Equivocation
 from edge_sdk.opening import Site
+from edge_sdk.queueing import Parcel
+from edge_sdk.transport import Lane
 from tests import site as sites
 from tests.site import LocalSite, reading
 
@@ -155,3 +157,17 @@ def test_a_statement_signed_by_another_role_changes_nothing(site: LocalSite, par
     with pytest.raises(ConsentRefused, match="check 3"):
         parts.line.consent.accept_statement(bundle, parts.clock.now())
     assert parts.line.consent.statement is held
+
+
+def test_an_upload_under_way_is_broken_off_though_another_stream_has_its_row(site: LocalSite, parts: Site) -> None:
+    line = parts.line
+    (stream,) = [stream for stream in line.binding.streams.values() if stream.record.purpose == "improvement"]
+    (held,) = line.rooms.outbox.queues[stream.row].values()
+    parcel = Parcel(held, b"", None, Lane.NORMAL)  # type: ignore[arg-type]  # what it went under plays no part
+    line.consent.count_as_heard(parts.clock.now().mono_ms)
+    assert line.may_go_on(parcel, parts.clock.now())
+    line.consent.held.denied.append(stream.record.grant_id)
+    consented(site, parts, Status.GIVEN)
+    collect(parts, 3)
+    assert held.stream in line.binding.streams, "the row was not given to another stream"
+    assert not line.may_go_on(parcel, parts.clock.now())

@@ -34,7 +34,7 @@ from edge_sdk.core.claims import Account, Status
 from edge_sdk.core.documents import Grant, Statement
 from edge_sdk.core.keys import epoch_of
 from edge_sdk.enrol import enrol
-from edge_sdk.errors import EdgeError, LifecycleRefused, Refused, VaultUnavailable
+from edge_sdk.errors import EdgeError, Refused, VaultUnavailable
 from edge_sdk.lanes import deliver
 from edge_sdk.transport import Request, Response
 from edge_sdk.uplink import Errand, Trip, Uplink
@@ -191,9 +191,9 @@ class Household(RuleBasedStateMachine):
         self.parts.begin_wipe(self.now, None)
         self.running.close()
         for calls in cuts:
-            with suppress(Cut, LifecycleRefused, VaultUnavailable), _power_lost_after(calls):
+            with suppress(Cut, Refused, VaultUnavailable), _power_lost_after(calls):
                 self._open_erased()
-        with suppress(LifecycleRefused, VaultUnavailable):
+        with suppress(Refused, VaultUnavailable):
             self._open_erased()
         left = {path.name for path in self.site.state.iterdir()}
         assert left == {"lock", "lane.0.bin"}, f"I7: an erase ended and left {sorted(left)}"
