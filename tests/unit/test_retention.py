@@ -81,7 +81,7 @@ def held(site: LocalSite) -> Iterator[Site]:
     """Lend a site that was started anew with five rows of a purpose on hold, which nothing can seal."""
     with sites.opened(site) as parts:
         site.set_grant("research", Status.GIVEN)
-        hear(site, parts, later(parts.clock.now(), 10_000))  # the floor is of this minute, not of when the site was made
+        hear(site, parts, later(parts.clock.now(), 10_000))  # the floor is of this minute, not of the template site
         parts.line.step(parts.clock.now())
         record(parts)
         hold(site, parts)
