@@ -35,12 +35,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     plain = commands.add_parser(
         "describe",
         help="say in plain words what leaves, why, to whom, how long it waits and how to stop it",
-        description="Say in plain words what a policy lets leave; with --config also how this device stands.",
+        description="Say in plain words what a policy lets leave, and of a site also how this device stands.",
     )
-    which = plain.add_mutually_exclusive_group(required=True)
+    which = plain.add_mutually_exclusive_group()
     which.add_argument("--profile", metavar="NAME", help=f"a policy of this package: {', '.join(PROFILES)}")
     which.add_argument("--policy", metavar="FILE", help="a policy file")
-    which.add_argument("--config", metavar="FILE", help="a site, such as site.toml: the policy in force there")
+    which.add_argument(
+        "--config", metavar="FILE", default="site.toml", help="the policy in force at a site (default: site.toml)"
+    )
     plain.add_argument("--json", action="store_true")
     plain.set_defaults(func=run_describe)
     export = commands.add_parser(
@@ -107,11 +109,11 @@ def _write(folder: Path, found: Holdings, form: str) -> list[Path]:
 
 
 def _described(arguments: argparse.Namespace) -> Description:
-    if arguments.config is not None:
-        return describe(*known_to(Config.read(arguments.config)))
+    if arguments.profile is not None:
+        return describe(load_policy(profile_text(arguments.profile), where=f"profile {arguments.profile}"))
     if arguments.policy is not None:
         return describe(find_policy(str(Path(arguments.policy).absolute())))
-    return describe(load_policy(profile_text(arguments.profile), where=f"profile {arguments.profile}"))
+    return describe(*known_to(Config.read(arguments.config)))
 
 
 def _width() -> int:

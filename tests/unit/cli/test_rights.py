@@ -131,6 +131,13 @@ def test_a_site_is_described_with_how_it_stands(site: LocalSite, command: Comman
     assert "Packed for the key" in told
 
 
+def test_without_a_name_the_site_of_this_folder_is_described(
+    site: LocalSite, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(site.toml.parent)
+    assert "How it stands here: Allowed since" in command("describe")
+
+
 def test_a_withdrawn_purpose_reads_as_withdrawn(site: LocalSite, command: Command) -> None:
     record(site, 3)
     site.set_grant("improvement", Status.WITHDRAWN)
