@@ -117,7 +117,7 @@ class Uplink:
         self._bad_answers = 0
         self._not_before_ms = clock.now().mono_ms + int(chance() * first_ms)
         self._draw = draw
-        self._asks_time = self._asks_root = False
+        self._asks_time = self._asks_root = self._batch_first = False
         self._others_first = False
         self._root_asked = -1
         self.last_acked_ms: int | None = None
@@ -176,6 +176,8 @@ class Uplink:
         Return the next request that tells the authority nothing.
         """
         consent = self._desk.consent
+        if self._batch_first and (parcel := self._desk.next_parcel(now)) is not None:
+            return self._trip(Errand.BATCH, "POST", "/v1/batches", now, body=parcel.body, parcel=parcel)
         if self._asks_root:
             return self._root_trip(now)
         if consent.wants_downlink(now):
@@ -196,6 +198,7 @@ class Uplink:
         elif response is None or response.status >= 500 or response.status in _WHOLE_COLLECTOR:
             self._settle_unreached(trip, response, now)
         elif trip.parcel is not None:
+            self._batch_first = False
             self._settle_batch(trip.parcel, response, now)
         elif trip.message is not None:
             self._settle_message(trip.message, response, now)
@@ -331,6 +334,7 @@ class Uplink:
         return self._trip(Errand.ROOT, "GET", f"/v1/root/{self._desk.consent.root.version + 1}", now)
 
     def _refuse_document(self, response: Response | None) -> None:
+        self._batch_first = True  # a document that is refused time and again holds up nothing that may be sent
         self._desk.consent.count("documents_refused", 1)
         tell(Event.DOCUMENT_REFUSED, status=response.status if response else 0)
 
