@@ -70,7 +70,7 @@ def test_a_firmware_that_nothing_leads_to_is_not_reachable() -> None:
 def test_a_firmware_that_never_answers_is_waited_for_no_longer_than_its_time(silent: Link) -> None:
     began = time.monotonic()
     assert attached(silent).clear() is Firmware.NOT_REACHABLE
-    assert WAIT_MS <= 1000 * (time.monotonic() - began) < WAIT_MS + 1000
+    assert WAIT_MS - 5 <= 1000 * (time.monotonic() - began) < WAIT_MS + 1000
 
 
 def test_a_firmware_that_never_takes_a_denial_keeps_nobody_waiting(silent: Link) -> None:
