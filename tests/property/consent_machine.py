@@ -333,6 +333,8 @@ class Household(RuleBasedStateMachine):
         raise AssertionError("I7: a site opened although its erase had begun")
 
     def _deliver_receipt(self) -> None:
+        operating.hear(self.site.collector, now_s=self.true_ms // 1000)  # it is not away for days
+
         async def delivered() -> None:
             trying = deliver(
                 self.site.state,
