@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from edge_sdk.core.shim_wire import COUNT32, Drops
+from edge_sdk.core.shim_bytes import COUNT32
+from edge_sdk.core.shim_wire import Drops
 from edge_sdk.errors import Malformed
 from edge_sdk.recording import Recording
 
