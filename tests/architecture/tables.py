@@ -37,7 +37,7 @@ UPPER: Final = frozenset(
 )
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"obeying", "line", "writer", "opening"}
-PUBLIC: Final = BUILT | {"status", "enrol", "erasing", "beside", "rights", "running", "gateway"}
+PUBLIC: Final = BUILT | {"status", "enrol", "erasing", "beside", "rights", "queued", "running", "gateway"}
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "core": GROUND,
@@ -74,6 +74,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "erasing": BUILT,
     "beside": BUILT | {"status"},
     "rights": BUILT,
+    "queued": BUILT | {"status", "beside", "rights"},
     "running": BUILT,
     "gateway": BUILT | {"running", "status"},
     "collector": GROUND | {"files", "collector"},
