@@ -47,7 +47,7 @@ class Told:
 
 def asked(house: House, stick: Stick) -> Run:
     """Have the example poll for as many turns as *stick* has."""
-    said = f'host = "{LAN}"\nport = {stick.port}\nlogger = {LOGGER}\nevery = 0.01\npatience = 2.0\n'
+    said = f'host = "{LAN}"\nport = {stick.port}\nlogger = {LOGGER}\nevery = 0.01\npatience = 3.0\n'
     (house.site.folder / "stick.toml").write_text(said)
     return house.run_at("sofar_solarman.py", len(stick.turns) + (AWAY if stick.leaves else 0))
 
