@@ -104,8 +104,8 @@ def _measure(folder: Path, count: int) -> dict[str, Any]:
             _check(folder / name / "collector", _SITES[name][0] * count)
     advice = _advice(costs, quota)
     return {
-        "at": datetime.fromtimestamp(wall_s(), UTC).strftime("%Y-%m-%d %H:%M UTC"), "machine": machine(), "readings": count,
-        "fields": len(readings[0][1]), "costs": {name: _plain(cost) for name, cost in costs.items()},
+        "at": datetime.fromtimestamp(wall_s(), UTC).strftime("%Y-%m-%d %H:%M UTC"), "machine": machine(),
+        "readings": count, "fields": len(readings[0][1]), "costs": {name: _plain(cost) for name, cost in costs.items()},
         "record": _fields_of(slow), "fresh": fresh, "quota_bytes": quota,
         "advice": {**_fields_of(advice), "carried": [_fields_of(one) for one in advice.carried]},
     }  # fmt: skip
