@@ -63,6 +63,7 @@ def _groups() -> list[ModuleType]:
         consent,
         demo,
         doctor,
+        outbox,
         policy,
         preview,
         profile,
@@ -73,4 +74,5 @@ def _groups() -> list[ModuleType]:
         standing,
     )
 
-    return [demo, setup, policy, profile, preview, replay, agent, standing, doctor, consent, rights, shim, collector]
+    seeing = [standing, outbox, doctor, consent, rights]
+    return [demo, setup, policy, profile, preview, replay, agent, *seeing, shim, collector]

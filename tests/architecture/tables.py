@@ -39,7 +39,7 @@ UPPER: Final = frozenset(
 )
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"obeying", "line", "writer", "opening"}
-PUBLIC: Final = BUILT | {"status", "enrol", "erasing", "beside", "rights", "running", "gateway"}
+PUBLIC: Final = BUILT | {"status", "enrol", "erasing", "beside", "rights", "queued", "running", "gateway"}
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "core": GROUND,
@@ -77,6 +77,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "erasing": BUILT,
     "beside": BUILT | {"status"},
     "rights": BUILT,
+    "queued": BUILT | {"status", "beside", "rights"},
     "running": BUILT,
     "gateway": BUILT | {"running", "status"},
     "collector": GROUND | {"files", "collector"},
