@@ -170,7 +170,7 @@ _TABLES: Final = {
         {
             "quota": Key(_size, 64 * 10**6),
             "reserve": Key(_size, 16 * 10**6),
-            "reserve_inodes": Key(whole(0, 1 << 32), 64),
+            "reserve_inodes": Key(whole(0, 1 << 63), 64),
         }
     ),
     "ledger": Table({"mode": Key(one_of("full", "minimal"), "full")}),
