@@ -162,10 +162,11 @@ class Running:
 
     def _send_now(self, now: Now) -> None:
         """
-        Seal what is open and send without the wait that spreads gateways out, on the writer's thread.
+        Seal what is open and try once without any wait, on the writer's thread: an operator asks for it.
         """
         self.site.line.step(now, close=True)
-        self.site.uplink.hurry_once()
+        self.site.line.queueing.hurry()
+        self.site.uplink.hurry_once(although_failed=True)
 
     def stop(self) -> None:
         """
