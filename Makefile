@@ -97,7 +97,7 @@ $(DIST)/.built: $(SOURCES) $(VENV)/sources.txt $(VENV)/.dev
 $(WHEEL)/.deps: pyproject.toml | $(DIST)/.built
 	@rm -rf $(WHEEL)
 	@$(VENV)/bin/python -m venv $(WHEEL)
-	$(WHEEL)/bin/python $(PIP) install "$$(echo $(DIST)/*.whl)[test]"
+	$(WHEEL)/bin/python $(PIP) install "$$(echo $(DIST)/*.whl)[test,systems]"
 	$(WHEEL)/bin/python $(PIP) install --no-deps $(DEMO_DATA)
 	@touch $@
 
