@@ -84,6 +84,7 @@ async function batches({purposes, keys, batches: messages}) {
     say({
       batch: hex(opened.id),
       purpose: purpose.name,
+      digest: purpose.digest,
       stream: hex(opened.payload.get(1)),
       stream_key: hex(opened.payload.get(9)),
       rows: rowsOf(opened, purpose),
