@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_sdk.errors import Malformed
+from edge_sdk.errors import BadInput, Malformed
 from edge_sdk.sources.apsystems_frame import MAX_FRAME_BYTES, MAX_NOISE_BYTES, Frames
 from edge_sdk.sources.apsystems_local import (
     ASK_SYSTEM,
@@ -24,11 +24,20 @@ from edge_sdk.sources.apsystems_local import (
     parse_signals,
     parse_system,
 )
+from edge_sdk.sources.apsystems_upload import MAX_CHANNELS, MAX_INVERTERS, compose_upload, parse_upload
 from tests.examples.ecu import ECU_ID, FIRMWARE, FOUR, MAC, STAMP, TIME_ZONE, TWO, Ecu, Inverter, framed
 
 ECU = Ecu()
 MARK = "CANARY'; DROP TABLE\x1b[2J"
-PARSERS = [parse_system, parse_inverters, parse_signals, parse_parameters]
+PARSERS = [parse_system, parse_inverters, parse_signals, parse_parameters, parse_upload]
+STAMPED = "20260206112214"
+GATEWAY = {"ecu_id": ECU_ID, "ac_power": 190.0, "energy": 2127.9, "inverters_online": 2}
+UPLOADED = {
+    "serial": TWO, "online": True, "model_code": 7, "ac_voltage": 228, "frequency": 50.0, "temperature": -3,
+    "dc_voltage_1": 33.8, "dc_current_1": 4.09, "dc_power_1": 17, "dc_voltage_2": 33.9, "dc_current_2": 4.19,
+    "dc_power_2": 18, "ac_power": 35,
+}  # fmt: skip
+UPLOAD = compose_upload(STAMPED, GATEWAY, [UPLOADED, UPLOADED | {"serial": FOUR}])
 
 
 # ------------------------------------------------------------------------------------------------- what an ECU says
@@ -95,6 +104,74 @@ def test_questions_are_frames_too() -> None:
 def test_no_question_is_made_of_an_id_that_is_none() -> None:
     with pytest.raises(Malformed):
         ask_inverters("2160'); END")
+
+
+# ----------------------------------------------------------------------------------------- what it sends to its cloud
+
+
+def test_an_upload_is_the_ecu_and_its_inverters() -> None:
+    upload = parse_upload(UPLOAD)
+    assert (upload.stamp, upload.gateway) == (STAMPED, GATEWAY)
+    assert upload.inverters == (UPLOADED, UPLOADED | {"serial": FOUR})
+
+
+def test_an_upload_is_as_long_as_what_was_seen_of_them() -> None:
+    # 83 bytes and 4, 88 for an inverter of two channels: as captured, 967 bytes for ten of them and 2,727 for thirty
+    sizes = [len(compose_upload(STAMPED, GATEWAY, [UPLOADED] * count)) for count in (1, 10, 30)]
+    assert sizes == [175, 967, 2727]
+    assert UPLOAD[:30] == b"APS18AA262AAAAAAA1" + ECU_ID.encode()
+
+
+def test_every_byte_of_an_upload_is_in_one_piece() -> None:
+    pieces = parse_upload(UPLOAD).pieces
+    assert [piece.at + piece.size for piece in pieces] == [*(piece.at for piece in pieces[1:]), len(UPLOAD)]
+
+
+def test_pieces_of_an_upload_say_what_they_are_and_their_repr_does_not_say_what_they_say() -> None:
+    upload = parse_upload(UPLOAD)
+    said = [piece.says for piece in upload.pieces]
+    assert ECU_ID in said
+    assert "2127.9 kWh" in said
+    assert any(TWO in text for text in said)
+    assert ECU_ID not in repr(upload)
+    assert TWO not in repr(upload)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        UPLOAD.replace(b"AA262", b"AA261"),
+        UPLOAD.replace(b"APS18", b"APS13"),
+        UPLOAD.replace(b"END4080", b"END4'80"),
+        UPLOAD.replace(b"00500", b"5e+00"),
+        UPLOAD[:-50] + UPLOAD[-49:],
+        compose_upload(STAMPED, GATEWAY, [UPLOADED] * (MAX_INVERTERS + 1)),
+        compose_upload(STAMPED, GATEWAY, [UPLOADED]).replace(b"APS18AA174", b"APS18AA254").replace(
+            b"01800END", b"01800" + b"0" * 20 * (MAX_CHANNELS - 1) + b"0" * 20 + b"END"
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_no_upload_is_refused_whole(frame: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse_upload(frame)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "inverter"),
+    [
+        (GATEWAY | {"ecu_id": "2160"}, UPLOADED),
+        (GATEWAY | {"ecu_id": "\u0662" * 12}, UPLOADED),
+        (GATEWAY, UPLOADED | {"serial": MARK[:12]}),
+        (GATEWAY, UPLOADED | {"temperature": -101}),
+        (GATEWAY, UPLOADED | {"dc_power_1": 1000}),
+    ],
+)
+def test_what_does_not_fit_into_an_upload_is_refused_and_not_repeated(
+    gateway: dict[str, object], inverter: dict[str, object]
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        compose_upload(STAMPED, gateway, [inverter])
+    assert "CANARY" not in str(caught.value)
 
 
 # ---------------------------------------------------------------------------------------------------- what is none
@@ -210,9 +287,15 @@ def measured(length: int, content: bytes) -> bytes:
     return framed(content[:4].ljust(4, b"0"), content[4 : 4 + length])
 
 
+def uploaded(content: bytes) -> bytes:
+    """Return *content* as a frame of type 18 whose length is right."""
+    return b"APS18" + f"{13 + len(content)}".rjust(5, "A").encode() + content + b"END\n"
+
+
 INPUTS = st.one_of(
     st.binary(max_size=200),
-    *(damaged(frame) for frame in (ECU.system(), ECU.rounds(), ECU.signals(), ECU.file().encode())),
+    *(damaged(frame) for frame in (ECU.system(), ECU.rounds(), ECU.signals(), ECU.file().encode(), UPLOAD)),
+    damaged(UPLOAD[10:-4]).map(uploaded),
     st.builds(measured, st.integers(0, 200), st.sampled_from([ECU.system()[9:], ECU.rounds()[9:], ECU.signals()[9:]])),
     st.builds(measured, st.just(300), damaged(ECU.rounds()[9:])),
 )
