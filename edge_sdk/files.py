@@ -12,7 +12,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -222,6 +221,7 @@ def remove_tree(folder: Path) -> None:
     """
     Remove *folder* with all that is in it, overwriting nothing: not for what must be erased.
     """
+    import shutil  # brings three compressors, and no device removes trees
     with _told(folder, "remove"):
         shutil.rmtree(folder)
 
@@ -372,15 +372,15 @@ def database_error(path: Path, error: sqlite3.Error) -> StorageError:
     return _CLASSES.get(hint, StorageError)(f"{path.name}: {name}", hint=hint)
 
 
-_DAMAGED: Final = "the file is damaged; a gateway that is started again begins a new queue and tells what was lost"
-_CLASSES: Final = {_MAKE_ROOM: DiskFull, _DAMAGED: DatabaseDamaged}
+DAMAGED: Final = "the file is damaged; a gateway that is started again begins a new queue and tells what was lost"
+_CLASSES: Final = {_MAKE_ROOM: DiskFull, DAMAGED: DatabaseDamaged}
 _DATABASE_HINTS: Final = {
     "SQLITE_FULL": _MAKE_ROOM,
     "SQLITE_IOERR_SHMSIZE": _MAKE_ROOM,  # the index of the write-ahead log could not grow
     "SQLITE_IOERR": "the medium reports errors: replace it",
     "SQLITE_READONLY": "the file system is mounted read-only: check the medium",
     "SQLITE_CANTOPEN": "check that the state folder is there, and run as the user that owns it",
-    **dict.fromkeys(("SQLITE_NOTADB", "SQLITE_CORRUPT"), _DAMAGED),
+    **dict.fromkeys(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR"), DAMAGED),
     "SQLITE_BUSY": "another program holds the file open: end it",
 }
 

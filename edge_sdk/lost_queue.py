@@ -41,6 +41,8 @@ def open_queue(folder: Path, *, was_started: bool) -> Outbox:
     """
     outbox = Outbox(folder)
     try:
+        outbox.first_control()  # with what opening has read, one look into every table: better met now than later
+        outbox.aside()
         if "clean" not in outbox.numbers():  # it was just made: nothing was open, so no stop of it was an unclean one
             with outbox.transaction():
                 outbox.set_number("clean", 1)
