@@ -14,7 +14,6 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from edge_sdk.core import cbor
@@ -206,11 +205,7 @@ class Stream:
         Pending rows go, open windows are journalled anew under the next batch's key, which is on the page already.
         """
         assert self.purpose is not None
-        flat = [(at, row) for at in sorted(self.rows) for row in self.rows[at]]
-        parts = max(1, len(flat) // about.max_rows)
-        edges = [len(flat) * part // parts for part in range(parts + 1)]
-        sealing = Sealing(rooms, self.row, self.entry, self.record, self.purpose, grant, recipient, about)
-        held = [one for start, end in pairwise(edges) for one in sealing.seal(flat[start:end])]
+        held = Sealing(rooms, self.row, self.entry, self.record, self.purpose, grant, recipient, about).seal(self.rows)
         self.rows, self.journalled = {}, {}
         rooms.outbox.drop_pending(self.row)
         self.store(rooms)
