@@ -107,13 +107,13 @@ class Hosted:
         """
         try:
             text = await asyncio.to_thread(policy_text, self.config.policy)
+            if self.running is not None and text == self.running.site.line.consent.held.policies[-1]:
+                return
             schema = Schema(load_policy(text, where="the policy"))
         except ConfigError:
             tell(Event.POLICY_KEPT)
             return
         if self.running is not None:
-            if text == self.running.site.line.consent.held.policies[-1]:
-                return
             is_same = self._schema is not None and schema.hash == self._schema.hash
             await self.close(Bye.STOPPING if is_same else Bye.SCHEMA)
         await self.open()
