@@ -228,9 +228,9 @@ def _usual_cases(declared: PolicyField, at: int) -> list[tuple[str, str]]:
         case declared_type if declared_type in NUMERIC:
             low, high = _sure_floats(declared)
             least, most = _sure_integers(declared)
-            whole = _scaled(v, declared, int)
+            whole, part = _scaled(v, declared, int), _scaled(v, declared, float)
             return [
-                (f"type({v}) is float and {low!r} <= {v} <= {high!r}", f"f{at} = ({_scaled(v, declared, float)}).__round__()"),
+                (f"type({v}) is float and {low!r} <= {v} <= {high!r}", f"f{at} = ({part}).__round__()"),
                 (f"type({v}) is int and {least} <= {v} <= {most}", f"f{at} = {v if whole == v else f'round({whole})'}"),
             ]
         case FieldType.TEXT:
