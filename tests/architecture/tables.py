@@ -28,7 +28,8 @@ SIBLINGS: Final = frozenset(
 )
 # What needs several of them: a stream with its rows and keys, what was accepted, requests to a configured address.
 MIDDLE: Final = frozenset(
-    {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe", "policies"}
+    {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe"}
+    | {"policies", "suites"}
 )
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
 UPPER: Final = frozenset(
@@ -91,7 +92,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 
 # --- inside core, bottom up; modules of one level may know each other, but never in a circle.
 CORE_LEVELS: Final = (
-    {"units", "cbor", "shape", "labels", "claims", "terms", "shim_wire"},
+    {"units", "cbor", "shape", "labels", "claims", "terms"} | {"shim_bytes", "shim_points", "shim_wire"},
     {"keys", "cose"},
     {"policy", "reading"},
     {"policy_lint", "deidentify", "policy_diff", "policy_cbor", "transforms", "pseudonym"}
