@@ -32,6 +32,7 @@ from edge_sdk.errors import Malformed
 
 MESSAGES_AT_ONCE: Final = 64
 LOOK_EVERY_S: Final = 1.0
+LOOK_SOON_S: Final = 0.05  # where so many came at one go that the socket may have been full
 HELLO_WITHIN_S: Final = 5.0
 TURNS_AT_END: Final = 16  # more than a socket holds; who goes on sending is not read for ever
 MESSAGE_COSTS: Final = 8  # points: so that messages without any have their limit too
@@ -124,6 +125,7 @@ class Peer:
         self._is_closed = False
         self.is_eager = False  # an answer is waited for: look at once
         self._is_listening = False
+        self._came = 0  # messages since the last rest
         self._listen()
         self._late = self._loop.call_later(HELLO_WITHIN_S, self._check_hello)
 
@@ -191,7 +193,8 @@ class Peer:
         elif self._guest is None or self.is_eager or messages == MESSAGES_AT_ONCE or (messages < 2 and due_ms is None):
             self._listen()  # also after one that left nothing open, such as a BEAT: a rest would be a wake-up more
         else:
-            self._rest(LOOK_EVERY_S)
+            self._rest(LOOK_EVERY_S if self._came + messages <= MESSAGES_AT_ONCE // 2 else LOOK_SOON_S)
+        self._came = 0 if self._timer is not None else self._came + messages
 
     def _listen(self) -> None:
         if not self._is_listening:
