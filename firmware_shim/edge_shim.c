@@ -202,10 +202,8 @@ int edge_put_f64(edge_t *e, uint32_t id, uint16_t slot, uint64_t at_ms, double v
 	return put(e, id, slot | (uint32_t)REAL << 16, at_ms, bits);
 }
 
-static uint32_t stored(const edge_t *e)
-{
-	return GLANCE(&e->stats_.stored) - e->tail_;
-}
+/* How many points wait. */
+#define STORED(e) (GLANCE(&(e)->stats_.stored) - (e)->tail_)
 
 /* Answer the slot at ${position}, or NULL where nobody has taken it, or its put is still writing. */
 static edge_slot_t *complete(const edge_t *e, uint32_t position)
@@ -310,23 +308,23 @@ static int declare(edge_t *e, uint32_t key, uint32_t id, const char *text)
 	if (!copy_text(checked, text, key < TEXT, key < TEXT ? EDGE_ID_MAX : EDGE_TEXT_MAX))
 		return EDGE_EINVAL;
 	for (label = e->config_.labels, left = e->config_.label_count; left != 0; label++, left--) {
-		if (label->key_ == key && (key < TEXT || label->id_ == id)) {
-			place = label;
+		if (label->key_ == key && (key < TEXT || label->id_ == id))
 			break;
-		}
-		if (label->key_ == 0 && place == NULL)
+		if (label->key_ == 0)
 			place = label;
 	}
-	if (place == NULL)
-		return EDGE_ETABLE;
-	if (place->key_ == key && place->id_ == id && strcmp(place->text_, checked) == 0)
+	if (left == 0)
+		label = place;
+	else if (label->id_ == id && strcmp(label->text_, checked) == 0)
 		return EDGE_OK;
-	if (place->key_ == key && key < TEXT && stored(e) != 0)
+	else if (key < TEXT && STORED(e) != 0)
 		return EDGE_EBUSY; /* points of the old device would be told as the new one's */
-	memcpy(place->text_, checked, sizeof place->text_);
-	place->id_ = id;
-	place->key_ = key;
-	place->unsent_ = (uint8_t)(key >> 16);
+	if (label == NULL)
+		return EDGE_ETABLE;
+	memcpy(label->text_, checked, sizeof label->text_);
+	label->id_ = id;
+	label->key_ = key;
+	label->unsent_ = (uint8_t)(key >> 16);
 	e->unsent_ = 1;
 	return EDGE_OK;
 }
@@ -350,9 +348,13 @@ int edge_text(edge_t *e, uint16_t slot, uint32_t id, const char *text)
  */
 static uint8_t *head(uint8_t *at, uint32_t argument, uint32_t major)
 {
-	uint32_t bits = argument < 24 ? 0 : argument <= 0xFF ? 8 : argument <= 0xFFFF ? 16 : 32;
+	uint32_t bits = 0, low = argument;
 
-	*at++ = (uint8_t)(major << 5 | (bits == 0 ? argument : 24 + (bits >> 4)));
+	if (argument >= 24) {
+		bits = argument <= 0xFF ? 8 : argument <= 0xFFFF ? 16 : 32;
+		low = 24 + (bits >> 4);
+	}
+	*at++ = (uint8_t)(major << 5 | low);
 	while (bits != 0) {
 		bits -= 8;
 		*at++ = (uint8_t)(argument >> bits);
@@ -368,11 +370,13 @@ static uint8_t *number(uint8_t *at, uint32_t value)
 /* The byte ${initial} and eight more. */
 static uint8_t *eight(uint8_t *at, uint32_t initial, uint64_t bits)
 {
-	uint32_t i;
+	uint32_t high = (uint32_t)(bits >> 32), low = (uint32_t)bits, i;
 
-	for (i = 8; i != 0; i--, bits >>= 8)
-		at[i] = (uint8_t)bits;
 	at[0] = (uint8_t)initial;
+	for (i = 4; i != 0; i--, high >>= 8, low >>= 8) {
+		at[i] = (uint8_t)high;
+		at[i + 4] = (uint8_t)low;
+	}
 	return at + 9;
 }
 
@@ -390,11 +394,14 @@ static uint8_t *integer(uint8_t *at, uint64_t value)
 
 static uint8_t *text(uint8_t *at, const char *characters)
 {
-	uint32_t size = (uint32_t)strlen(characters);
+	uint32_t size = 0;
 
+	while (characters[size] != 0)
+		size++;
 	at = head(at, size, 3);
-	memcpy(at, characters, size);
-	return at + size;
+	while (*characters != 0)
+		*at++ = (uint8_t)*characters++;
+	return at;
 }
 
 static uint8_t *begin(edge_t *e, uint32_t elements, uint32_t type)
@@ -433,12 +440,11 @@ static int transmit(edge_t *e, const uint8_t *at)
 		e->spoke_ms_ = (uint32_t)e->now_ms_;
 		return 1;
 	}
-	if (errno == EAGAIN) {
+	e->blocked_ = 1;
+	if (errno == EAGAIN)
 		e->stats_.again++;
-		e->blocked_ = 1;
-	} else {
+	else
 		leave(e, EDGE_EOFFLINE);
-	}
 	return 0;
 }
 
@@ -561,7 +567,7 @@ static void send_points(edge_t *e)
 	e->allowance_ += (waited < 1024u ? waited : 1024u) * e->points_per_s_;
 	if (e->allowance_ > most)
 		e->allowance_ = most;
-	while (e->rounds_ != 0 && (limit = stored(e)) != 0) {
+	while (e->rounds_ != 0 && (limit = STORED(e)) != 0) {
 		if (limit > e->max_points_)
 			limit = e->max_points_;
 		else if (limit != e->max_points_ && (uint32_t)e->now_ms_ - e->batch_ms_ < e->config_.linger_ms)
@@ -573,7 +579,7 @@ static void send_points(edge_t *e)
 		if (!send_batch(e, limit))
 			break;
 	}
-	if (e->phase_ == LIVE && e->blocked_ == 0 && e->rounds_ != 0)
+	if (e->blocked_ == 0)
 		(void)send_batch(e, 0);
 }
 
@@ -583,7 +589,7 @@ static int send_wiped(edge_t *e)
 	uint32_t answer = LOAD(&e->wipe_answer_) & 3u;
 	uint8_t *at;
 
-	if (answer < WIPE_CLEARED || e->wipe_told_ != 0 || e->unpublished_ != 0)
+	if (answer < WIPE_CLEARED || (e->wipe_told_ | e->unpublished_) != 0)
 		return 1;
 	at = number(begin(e, 3, UP_WIPED), e->wipe_id_);
 	*at++ = answer == WIPE_FAILED;
@@ -632,6 +638,8 @@ static int take_welcome(edge_t *e, const uint32_t numbers[4])
 {
 	static const int8_t codes[6] = {EDGE_EPROTO, EDGE_EVERSION, EDGE_ESCHEMA, EDGE_ESITE, EDGE_EBUSY, EDGE_ENOTREADY};
 
+	uint32_t most, pace;
+
 	if (e->phase_ != GREETED)
 		return 0;
 	if (numbers[1] != 0) {
@@ -640,11 +648,11 @@ static int take_welcome(edge_t *e, const uint32_t numbers[4])
 		leave(e, EDGE_EVERSION);
 	} else {
 		e->phase_ = WELCOMED;
-		e->max_points_ = numbers[2] - 1u < EDGE_POINTS_MAX ? numbers[2] : EDGE_POINTS_MAX;
-		e->points_per_s_ = numbers[3] - 1u < PACE_MAX ? numbers[3] : PACE_MAX;
-		if (e->max_points_ > e->points_per_s_)
-			e->max_points_ = e->points_per_s_;
-		e->allowance_ = e->points_per_s_ << 10;
+		most = numbers[2] - 1u < EDGE_POINTS_MAX ? numbers[2] : EDGE_POINTS_MAX;
+		pace = numbers[3] - 1u < PACE_MAX ? numbers[3] : PACE_MAX;
+		e->points_per_s_ = pace;
+		e->max_points_ = most < pace ? most : pace;
+		e->allowance_ = pace << 10;
 		e->told_drops_--; /* so that this agent is told */
 		e->stats_.connected++;
 	}
@@ -771,7 +779,7 @@ static int pump(edge_t *e)
 	if (e->phase_ >= WELCOMED && send_wiped(e) && e->phase_ == LIVE && send_labels(e))
 		send_points(e);
 	if (e->phase_ == LIVE)
-		return (int)stored(e);
+		return (int)STORED(e);
 	if (e->phase_ == OFFLINE) {
 		(void)close(e->fd_); /* of -1 it does nothing */
 		e->fd_ = -1;
@@ -812,7 +820,7 @@ int edge_next_ms(const edge_t *e)
 		return (int)e->pause_ms_;
 	if ((e->blocked_ | e->unpublished_ | e->unsent_) != 0)
 		return 10;
-	waiting = stored(e);
+	waiting = STORED(e);
 	if (waiting >= e->max_points_)
 		return 0;
 	return waiting != 0 && e->config_.linger_ms < 1000u ? (int)e->config_.linger_ms : 1000;
