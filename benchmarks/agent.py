@@ -27,7 +27,7 @@ import cbor2
 
 from benchmarks.line import make_site
 from benchmarks.peers import collector
-from benchmarks.readings import DEVICES, make_policy, make_readings
+from edge_sdk.bench.workload import DEVICES, make_policy, make_readings
 from edge_sdk.beside import status_beside
 from edge_sdk.config import Config
 from edge_sdk.core.policy import FieldType

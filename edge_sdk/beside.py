@@ -32,7 +32,7 @@ def status_beside(config: Config) -> Status:
         NotProvisioned: when the site is not enrolled, or was wiped.
         LifecycleRefused: when it was never started.
     """
-    vault = _open_vault(config)
+    vault = open_vault(config)
     consent = ConsentState(read_lane(config.folder), vault, alg=suite_of(config), write=_no_write)
     if not consent.held.policies:
         raise LifecycleRefused("this site was enrolled but never started", hint="open it once with Gateway or replay")
@@ -44,7 +44,14 @@ def status_beside(config: Config) -> Status:
         outbox.close()
 
 
-def _open_vault(config: Config) -> Vault:
+def open_vault(config: Config) -> Vault:
+    """
+    Return the vault of a site that may be running.
+
+    Raises:
+        NotProvisioned: when the site is not enrolled, or was wiped.
+        StorageError: when it cannot be read, each time it is tried.
+    """
     for _ in range(_TRIES):
         try:
             return Vault.open(config.folder, FileKeyStore(config.folder), draw=_no_draw, finish=False)
@@ -58,7 +65,7 @@ def _status(config: Config, consent: ConsentState, policy: Policy, outbox: Outbo
     now = Clock(consent.floor_ms()).now()
     if now.wall_ms - numbers.get("heard_ms", 0) < FRESH_WITHIN_MS:
         consent.count_as_heard(now.mono_ms)
-    records = _records(outbox, vault)
+    records = records_of(outbox, vault)
     return Status(
         site=config.name,
         fresh=consent.is_fresh(now),
@@ -83,7 +90,10 @@ def _purpose(
     return purpose_status(purpose, decision, outbox, records=own, open_rows=sum(map(outbox.pending_rows, own)))
 
 
-def _records(outbox: Outbox, vault: Vault) -> dict[int, Record]:
+def records_of(outbox: Outbox, vault: Vault) -> dict[int, Record]:
+    """
+    Return what is stored about each stream by its row number, less what is damaged or has no key here.
+    """
     records = {}
     for row in outbox.streams():
         entry = vault.ring.purposes.get(row.ref)

@@ -101,8 +101,7 @@ async def deliver(
             if receipt is not None:
                 _forget(place, receipt)
         if waiting(folder):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), delay_s(attempt, chance()))
+            await _wait(stopped, delay_s(attempt, chance()))
             attempt += 1
 
 
@@ -121,10 +120,14 @@ async def deliver_held(
     while not stopped.is_set():
         if await _is_signed_for(lane, transport_to(lane.address), clock, draw):
             return True
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopped.wait(), delay_s(attempt, chance()))
+        await _wait(stopped, delay_s(attempt, chance()))
         attempt += 1
     return False
+
+
+async def _wait(stopped: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stopped.wait(), seconds)
 
 
 def _forget(place: Path, receipt: bytes) -> None:

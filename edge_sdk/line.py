@@ -24,13 +24,13 @@ from edge_sdk.core.receipt import Outcome
 from edge_sdk.core.table import Memory
 from edge_sdk.core.units import DAY_MS
 from edge_sdk.disk_room import DiskRoom
-from edge_sdk.errors import EdgeError, LifecycleRefused, StorageError
+from edge_sdk.errors import StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.ledger import Happened
 from edge_sdk.obeying import Obeying
 from edge_sdk.queueing import Parcel, Queueing
 from edge_sdk.recording import Recording
-from edge_sdk.requests import Wish, answer, take_request
+from edge_sdk.requests import Desk, Wish
 from edge_sdk.sealing import Rooms, SealTimes
 from edge_sdk.streams import Stream
 from edge_sdk.telling import Telling
@@ -73,14 +73,15 @@ class Line:
         self.binding = binding
         self.telling = telling
         self.on_order: Callable[[WipeOrder], None] = lambda _: None  # it comes again with every downlink
-        self.on_wish_to_wipe: Callable[[], None] = _nobody_to_wipe
         self.on_collecting: Callable[[frozenset[str]], None] = lambda _: None
         self._collecting: frozenset[str] = frozenset()
-        self._answering = False
         self.books = books
         self.obeying = obeying
         self.limits = limits
         self.queueing = Queueing(rooms, binding.streams, quota_bytes=limits.quota_bytes)
+        self.desk = Desk(limits.folder)
+        self.desk.does(Wish.WITHDRAW, lambda asked, now: self.withdraw(asked.name, now))
+        self.desk.does(Wish.IMPORT, lambda asked, now: self.consent.accept_statement(asked.content, now))
         self.room = DiskRoom(self.queueing, recording=recording, limits=limits)
         self._flush_at_ms = 0
         self._now_at_ms = 0
@@ -111,7 +112,7 @@ class Line:
         self.books.note(self.binding.decisions, now)
         if (order := self.consent.due_order(now)) is not None:
             self._obey(order, now)
-        self._answer_request(now)
+        self.desk.serve(now)
         if cut:
             self.binding.cut()
         held_rows = self._take(now)
@@ -145,28 +146,6 @@ class Line:
         self.consent.withdraw(name, self.binding.basis_of(name))
         self.books.add(Happened.WITHDRAWN_HERE, now, purpose=name)
         self.step(now, flush=True)
-
-    def _answer_request(self, now: Now) -> None:
-        """
-        Do what a command asks of this running gateway.
-        """
-        asked = None if self._answering else take_request(self.limits.folder)
-        if asked is None:
-            return
-        self._answering = True  # what is asked for steps the line itself
-        try:
-            match asked.wish:
-                case Wish.WITHDRAW:
-                    self.withdraw(asked.name, now)
-                case Wish.IMPORT:
-                    self.consent.accept_statement(asked.content, now)
-                case Wish.WIPE:
-                    self.on_wish_to_wipe()
-            answer(self.limits.folder, done=True, message="done")
-        except EdgeError as error:
-            answer(self.limits.folder, done=False, message=str(error))
-        finally:
-            self._answering = False
 
     def _obey(self, order: WipeOrder, now: Now) -> None:
         """
@@ -387,10 +366,6 @@ class Line:
         for stream in list(self.binding.streams.values()):
             self.queueing.let_go(stream)
         self.consent.keep_floor(now)
-
-
-def _nobody_to_wipe() -> None:
-    raise LifecycleRefused("this gateway cannot wipe itself", hint="stop it and ask again")
 
 
 def _has_news(stream: Stream) -> bool:

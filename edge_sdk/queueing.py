@@ -278,6 +278,13 @@ class Queueing:
                 continue
         self._wait(held, mono_ms + UNREADABLE_MS)
 
+    def hurry(self) -> None:
+        """
+        Let batches that wait after a failed try go at once: an operator asks for it.
+        """
+        for number in self._tries:
+            self._waiting.pop(number, None)
+
     def _wait(self, held: Held, until_ms: int) -> None:
         self._waiting[held.id] = until_ms
         heapq.heappush(self._due, (until_ms, held.id))

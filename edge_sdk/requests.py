@@ -10,15 +10,17 @@ Files: request, answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from edge_sdk import files
+from edge_sdk.clock import Now
 from edge_sdk.core import cbor
 from edge_sdk.core.shape import array, boolean, octets, text
-from edge_sdk.errors import Malformed
+from edge_sdk.errors import EdgeError, LifecycleRefused, Malformed
 
 _LIMIT: Final = 1 << 16
 
@@ -31,6 +33,7 @@ class Wish(StrEnum):
     WITHDRAW = "withdraw"
     IMPORT = "import"
     WIPE = "wipe"
+    SEND = "send"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,50 @@ def answer(folder: Path, *, done: bool, message: str) -> None:
     """
     files.write(folder / "answer", cbor.encode([done, message[:500] or "done"]))
     files.remove(folder / "request")
+
+
+class Desk:
+    """
+    Where a running gateway looks for requests; whoever can do something tells it so.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._doers: dict[Wish, Callable[[Asked, Now], None]] = {}
+        self._is_busy = False
+
+    def does(self, wish: Wish, doer: Callable[[Asked, Now], None]) -> None:
+        """
+        Have *doer* do what *wish* asks for from now on.
+        """
+        self._doers[wish] = doer
+
+    def serve(self, now: Now) -> None:
+        """
+        Do the one thing that is asked for, if anything is, and answer.
+
+        Raises:
+            StorageError: the answer cannot be written; what was asked for is done, and is asked for still.
+
+        After a power cut: as :func:`answer`.
+        """
+        asked = None if self._is_busy else take_request(self._folder)
+        if asked is None:
+            return
+        self._is_busy = True  # what is asked for may step the line, which looks here
+        try:
+            self._do(asked, now)
+            answer(self._folder, done=True, message="done")
+        except EdgeError as error:
+            answer(self._folder, done=False, message=str(error))
+        finally:
+            self._is_busy = False
+
+    def _do(self, asked: Asked, now: Now) -> None:
+        doer = self._doers.get(asked.wish)
+        if doer is None:
+            raise LifecycleRefused(f"this gateway cannot {asked.wish} by itself", hint="stop it and ask again")
+        doer(asked, now)
 
 
 def take_answer(folder: Path) -> tuple[bool, str] | None:

@@ -27,6 +27,7 @@ from edge_sdk.firmware import FirmwareLink
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.lanes import deliver, deliver_held
 from edge_sdk.opening import chance, draw, open_site
+from edge_sdk.requests import Wish
 from edge_sdk.transport import Transport
 from edge_sdk.wipe import Finished
 
@@ -56,7 +57,8 @@ class Running:
         _shut_in_children(weakref.ref(self))
         self._pause = threading.Event()
         self.site.line.on_order = self._obey
-        self.site.line.on_wish_to_wipe = lambda: self._obey(None)
+        self.site.line.desk.does(Wish.WIPE, lambda *_: self._obey(None))
+        self.site.line.desk.does(Wish.SEND, lambda _, now: self._send_now(now))
         self._writer.start(self.site.line)
         tell(Event.STARTED)
 
@@ -157,6 +159,14 @@ class Running:
             if not left or mono_ms() >= ends_ms:
                 return left
             self._pause.wait(_LOOK_MS / 1000)
+
+    def _send_now(self, now: Now) -> None:
+        """
+        Seal what is open and try once without any wait, on the writer's thread: an operator asks for it.
+        """
+        self.site.line.step(now, close=True)
+        self.site.line.queueing.hurry()
+        self.site.uplink.hurry_once(although_failed=True)
 
     def stop(self) -> None:
         """

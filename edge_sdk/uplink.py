@@ -124,11 +124,12 @@ class Uplink:
         self.last_error = ""
         self._no_answer = _NO_ANSWER
 
-    def hurry_once(self) -> None:
+    def hurry_once(self, *, although_failed: bool = False) -> None:
         """
-        Skip the wait after a start: someone is waiting. The wait after a failure is kept.
+        Skip the wait after a start: someone is waiting. The wait after a failure is kept, unless *although_failed*: an
+        operator who stands at this one device asks for a try now.
         """
-        if not self._failures:
+        if although_failed or not self._failures:
             self._not_before_ms = 0
 
     def next_trip(self, now: Now) -> Trip | int:

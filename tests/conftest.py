@@ -1,14 +1,19 @@
 """
-What holds for every test: how long Hypothesis looks, and that `make test-all` lets nothing be skipped.
+What holds for every test: a site where it asks for one, how long Hypothesis looks, and that `make test-all` lets
+nothing be skipped.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests import site as sites
+from tests.site import LocalSite
 
 NO_SKIPS = os.environ.get("EDGE_TEST_ALL") == "1"
 
@@ -16,6 +21,11 @@ NO_SKIPS = os.environ.get("EDGE_TEST_ALL") == "1"
 settings.register_profile("short", deadline=None, derandomize=True)
 settings.register_profile("all", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("all" if NO_SKIPS else "short")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> LocalSite:
+    return sites.local_site(tmp_path)
 
 
 def _refuse(report: pytest.TestReport | pytest.CollectReport) -> None:

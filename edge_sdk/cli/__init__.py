@@ -59,10 +59,12 @@ def parser(*, only_agent: bool = False) -> argparse.ArgumentParser:
 def _groups() -> list[ModuleType]:
     # Imported here, because together they take megabytes.
     from edge_sdk.cli import (
+        bench,
         collector,
         consent,
         demo,
         doctor,
+        outbox,
         policy,
         preview,
         profile,
@@ -73,4 +75,5 @@ def _groups() -> list[ModuleType]:
         standing,
     )
 
-    return [demo, setup, policy, profile, preview, replay, agent, standing, doctor, consent, rights, shim, collector]
+    seeing = [standing, outbox, doctor, consent, rights]
+    return [demo, setup, policy, profile, preview, replay, agent, *seeing, bench, shim, collector]

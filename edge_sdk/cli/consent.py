@@ -11,14 +11,13 @@ import argparse
 import asyncio
 import json
 import sys
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
-from edge_sdk import files, requests
-from edge_sdk.clock import Now, mono_ms
+from edge_sdk import files
+from edge_sdk.cli.asking import ask_running
+from edge_sdk.clock import Now
 from edge_sdk.config import Config
 from edge_sdk.core.keys import LedgerKey
 from edge_sdk.core.receipt import WipeReceipt
@@ -33,9 +32,6 @@ from edge_sdk.requests import Asked, Wish
 from edge_sdk.running import Running
 from edge_sdk.vault import Vault
 from edge_sdk.wipe import is_complete
-
-_ANSWER_MS: Final = 10_000
-_LOOK_S: Final = 0.1
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -94,33 +90,13 @@ def _do(config: Config, asked: Asked, job: Callable[[Site, Now], None]) -> None:
     try:
         site, _ = open_site(config)
     except FolderInUse:
-        _ask(config.folder, asked)
+        ask_running(config.folder, asked)
         return
     try:
         job(site, site.clock.now())
     finally:  # refused or not, it was a start and a stop like any other
         site.line.finish(site.clock.now())
         site.close()
-
-
-def _ask(folder: Path, asked: Asked) -> None:
-    requests.ask(folder, asked)
-    ends_ms = mono_ms() + _ANSWER_MS
-    while mono_ms() < ends_ms:
-        if _is_done(folder, asked):
-            return
-        threading.Event().wait(_LOOK_S)
-    requests.withdraw_request(folder)
-    raise StorageError("the running gateway did not answer", hint="stop it and ask again")
-
-
-def _is_done(folder: Path, asked: Asked) -> bool:
-    if asked.wish is Wish.WIPE:  # the answer is erased with the rest: what tells is that the keys are gone
-        return not files.exists(folder / "vault.bin")
-    answered = requests.take_answer(folder)
-    if answered is not None and not answered[0]:
-        raise Refused(answered[1])
-    return answered is not None
 
 
 def _wipe(arguments: argparse.Namespace) -> int:
@@ -132,7 +108,7 @@ def _wipe(arguments: argparse.Namespace) -> int:
         try:
             incomplete = not asyncio.run(_erase(config, arguments.timeout))
         except FolderInUse:
-            _ask(config.folder, Asked(Wish.WIPE))
+            ask_running(config.folder, Asked(Wish.WIPE))
             print("the running gateway erases the site and delivers the receipt")
             return 0
         except LifecycleRefused:  # an erase was cut off; opening the site has finished it

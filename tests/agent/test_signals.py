@@ -7,7 +7,10 @@ from __future__ import annotations
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.agent.house import ALARMS, FIELDS, IMPROVEMENT, INVERTER, MONITORING, agent, second_site, until, warmed
 from tests.agent.test_accounts import monitored, sent
@@ -33,8 +36,14 @@ class Systemd:
         return said
 
 
-def test_systemd_hears_that_it_is_ready_alive_reloading_and_stopping(tmp_path: Path) -> None:
-    systemd = Systemd(tmp_path)
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    listening = Systemd(tmp_path)
+    yield listening
+    listening.link.close()
+
+
+def test_systemd_hears_that_it_is_ready_alive_reloading_and_stopping(tmp_path: Path, systemd: Systemd) -> None:
     site = warmed(local_site(tmp_path))
     with agent(tmp_path, site, start=False) as house:
         house.start({"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "2000000"})
@@ -48,11 +57,9 @@ def test_systemd_hears_that_it_is_ready_alive_reloading_and_stopping(tmp_path: P
         systemd.hear("STOPPING=1")
         assert house.process.wait(30) == 0
         house.process.communicate()
-    systemd.link.close()
 
 
-def test_a_wrong_policy_leaves_the_old_one_in_force(tmp_path: Path) -> None:
-    systemd = Systemd(tmp_path)
+def test_a_wrong_policy_leaves_the_old_one_in_force(tmp_path: Path, systemd: Systemd) -> None:
     site = warmed(local_site(tmp_path))
     with agent(tmp_path, site, start=False) as house:
         house.start({"NOTIFY_SOCKET": str(systemd.path)})
@@ -68,11 +75,9 @@ def test_a_wrong_policy_leaves_the_old_one_in_force(tmp_path: Path) -> None:
             code, said = house.stop()
     assert code == 0
     assert "policy_kept" in said
-    systemd.link.close()
 
 
-def test_a_new_policy_is_taken_and_firmware_of_the_old_one_refused(tmp_path: Path) -> None:
-    systemd = Systemd(tmp_path)
+def test_a_new_policy_is_taken_and_firmware_of_the_old_one_refused(tmp_path: Path, systemd: Systemd) -> None:
     site = warmed(local_site(tmp_path))
     with agent(tmp_path, site, start=False) as house:
         house.start({"NOTIFY_SOCKET": str(systemd.path)})
@@ -91,7 +96,6 @@ def test_a_new_policy_is_taken_and_firmware_of_the_old_one_refused(tmp_path: Pat
             sent(shim, range(5, 10))
             house.stop()
     assert monitored(site) == list(range(10))
-    systemd.link.close()
 
 
 def test_a_site_that_is_not_enrolled_is_served_when_it_is(tmp_path: Path) -> None:

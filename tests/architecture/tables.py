@@ -37,7 +37,7 @@ UPPER: Final = frozenset(
 )
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
 BUILT: Final = SHELL | {"obeying", "line", "writer", "opening"}
-PUBLIC: Final = BUILT | {"status", "enrol", "erasing", "beside", "rights", "running", "gateway"}
+PUBLIC: Final = BUILT | {"status", "enrol", "erasing", "beside", "rights", "queued", "running", "gateway"}
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "core": GROUND,
@@ -74,13 +74,15 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "erasing": BUILT,
     "beside": BUILT | {"status"},
     "rights": BUILT,
+    "queued": BUILT | {"status", "beside", "rights"},
     "running": BUILT,
     "gateway": BUILT | {"running", "status"},
     "collector": GROUND | {"files", "collector"},
     "agent": PUBLIC,
     "doctor": BUILT | {"status", "beside"},
+    "bench": PUBLIC,
     "": PUBLIC,  # edge_sdk/__init__.py
-    "cli": PUBLIC | {"", "agent", "doctor", "collector", "cli"},
+    "cli": PUBLIC | {"", "agent", "doctor", "bench", "collector", "cli"},
     "__main__": frozenset({"cli"}),
 }
 
@@ -125,15 +127,17 @@ WORLD: Final = frozenset(
         "uuid",
     }
 )
-# A socket is made by bind() and is no file of a state folder; the doctor looks at modes, and changes none.
-FILE_ROOMS: Final = frozenset({"files", "agent.place", "doctor.disk"})
-TIME_ROOMS: Final = frozenset({"clock"})
+# A socket is made by bind() and is no file of a state folder; the doctor looks at modes, and changes none; what is
+# measured is the medium under a folder.
+FILE_ROOMS: Final = frozenset({"files", "agent.place", "doctor.disk", "bench.meter"})
+TIME_ROOMS: Final = frozenset({"clock", "bench.meter"})
 # Entropy is drawn where objects are built and handed in from there. (HPKE draws its own inside cryptography.)
-ENTROPY_ROOMS: Final = frozenset({"opening", "cli", "collector"})
+# The readings that a benchmark is fed are drawn from a seed, and are no secret.
+ENTROPY_ROOMS: Final = frozenset({"opening", "cli", "collector", "bench.workload"})
 ASYNC_ROOMS: Final = frozenset(
     {
         *("transport", "carrying", "http_transport", "uplink", "courier", "lanes", "hearing", "enrol"),
-        *("running", "gateway", "agent", "doctor", "sources", "cli", "collector"),
+        *("running", "gateway", "agent", "doctor", "bench", "sources", "cli", "collector"),
     }
 )
 PRINT_ROOMS: Final = frozenset({"cli"})

@@ -19,11 +19,6 @@ from tests.cli.command import Said, called, run
 from tests.site import LocalSite, reading
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
-
-
 def said_no(said: Said, code: int, *words: str) -> None:
     assert said.code == code, said
     assert "Traceback" not in said.err

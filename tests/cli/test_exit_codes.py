@@ -7,7 +7,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -17,11 +16,6 @@ from tests.cli.command import Said, called, run
 from tests.site import LocalSite, environ
 
 AT = 1_790_000_000_000
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
 
 
 def told(said: Said, code: int, *words: str) -> None:

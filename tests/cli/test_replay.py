@@ -16,11 +16,6 @@ from tests.site import CANARY, LocalSite, reading
 AT = 1_790_000_000_000
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
-
-
 def replayed(capsys: pytest.CaptureFixture[str], site: LocalSite, file: Path, *more: str) -> Said:
     return called(capsys, "replay", file, "--config", site.toml, *more)
 

@@ -1,5 +1,6 @@
 """
-Every example is short, uses public names only and runs as it stands, in a folder that the README makes.
+Every example is short, uses public names only and runs: those with a number as they stand, in a folder that the README
+makes, those of a real system against a peer on loopback (tests/examples).
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from tests.docs.conftest import Run, environment
 from tests.docs.prose import TOP
 
 EXAMPLES = sorted((TOP / "examples").glob("*.py"))
+AS_THEY_STAND = [path for path in EXAMPLES if path.name[0].isdigit()]
+OF_SYSTEMS = [path for path in EXAMPLES if path not in AS_THEY_STAND]
+PARSERS = "edge_sdk.sources"  # what a system sends, as readings: an integrator may use these by themselves
 MAX_LINES = 60
 
 
@@ -29,15 +33,33 @@ def private_imports(source: str) -> list[str]:
     private = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            private += [name.name for name in node.names if name.name.startswith("edge_sdk.")]
+            private += [name.name for name in node.names if not is_public(name.name)]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "edge_sdk":
-            below = node.module != "edge_sdk"
-            private += [name.name for name in node.names if below or name.name not in edge_sdk.__all__]
+            private += [name.name for name in node.names if not is_public(f"{node.module}.{name.name}")]
     return private
 
 
+def is_public(name: str) -> bool:
+    """Return whether an example may import *name*: a public name, or anything of another package."""
+    package, _, below = name.partition(".")
+    return package != "edge_sdk" or below in ("", *edge_sdk.__all__) or name.startswith(PARSERS)
+
+
 def test_there_are_examples() -> None:
-    assert EXAMPLES
+    assert AS_THEY_STAND
+    assert OF_SYSTEMS
+
+
+@pytest.mark.parametrize("example", OF_SYSTEMS, ids=by_name)
+def test_an_example_of_a_system_is_run_against_a_peer(example: Path) -> None:
+    tests = TOP / "tests" / "examples" / f"test_{example.stem}.py"
+    assert f'.run("{example.name}"' in tests.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("example", OF_SYSTEMS, ids=by_name)
+def test_an_example_of_a_system_is_on_the_page_of_systems(example: Path) -> None:
+    page = (TOP / "docs" / "gateways.md").read_text(encoding="utf-8")
+    assert f"(../examples/{example.name})" in page
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=by_name)
@@ -55,7 +77,7 @@ def test_an_example_says_what_it_shows(example: Path) -> None:
     assert ast.get_docstring(ast.parse(example.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=by_name)
+@pytest.mark.parametrize("example", AS_THEY_STAND, ids=by_name)
 def test_an_example_runs(site: Path, run: Run, example: Path) -> None:
     done = run(site, sys.executable, str(example))
     assert done.returncode == 0, done.stderr
@@ -70,7 +92,7 @@ def test_what_the_examples_record_arrives_at_a_running_collector(site: Path, run
         assert collector.stdout is not None
         assert "listening" in collector.stdout.readline()
         try:
-            for example in EXAMPLES:
+            for example in AS_THEY_STAND:
                 if "drain" in example.read_text(encoding="utf-8"):
                     assert "0 batches wait" in run(site, sys.executable, str(example)).stdout, example.name
         finally:

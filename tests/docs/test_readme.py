@@ -4,12 +4,15 @@ What the README shows works, and what the command line offers is described.
 
 from __future__ import annotations
 
+import io
 import re
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from edge_sdk.cli import main
 from tests.docs.conftest import Run
 from tests.docs.prose import TOP, snippets
 
@@ -21,19 +24,20 @@ COMMAND = re.compile(r"^(?:\.venv/bin/)?edge-sdk ((?:[a-z][a-z-]* ?)+)", re.MULT
 OFFER = re.compile(r"^    ([a-z][a-z-]*)(?:\s|$)", re.MULTILINE)  # how argparse lists subcommands
 
 
-def offered(run: Run, folder: Path, *words: str) -> list[tuple[str, ...]]:
+def offered(*words: str) -> list[tuple[str, ...]]:
     """Return every command below *words* that the command line's own help lists, groups opened up."""
-    shown = run(folder, sys.executable, "-m", "edge_sdk", *words, "--help")
-    assert shown.returncode == 0, (words, shown.stderr)
-    names = OFFER.findall(shown.stdout)
+    with redirect_stdout(io.StringIO()) as shown, pytest.raises(SystemExit) as ended:
+        main([*words, "--help"])
+    assert ended.value.code == 0, words
+    names = OFFER.findall(shown.getvalue())
     if not names:
         return [words] if words else []
-    return [command for name in names for command in offered(run, folder, *words, name)]
+    return [command for name in names for command in offered(*words, name)]
 
 
 @pytest.fixture(scope="module")
-def commands_offered(run: Run, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, ...]]:
-    return offered(run, tmp_path_factory.mktemp("help"))
+def commands_offered() -> list[tuple[str, ...]]:
+    return offered()
 
 
 def test_every_command_is_described(commands_offered: list[tuple[str, ...]]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -184,7 +184,7 @@ def _page_keys(
     return found, purposes
 
 
-def _query(state: Path, text: str) -> list[tuple]:  # type: ignore[type-arg]
+def _query(state: Path, text: str) -> list[tuple[Any, ...]]:
     if not (state / "outbox.db").exists():
         return []
     with closing(sqlite3.connect((state / "outbox.db").as_uri() + "?mode=ro", uri=True)) as database:

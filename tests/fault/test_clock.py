@@ -39,11 +39,6 @@ ERRORS = {
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
-
-
-@pytest.fixture
 def clock(tmp_path: Path) -> WrongClock:
     return WrongClock(tmp_path)
 

@@ -8,7 +8,7 @@ Three endings: a wipe, a withdrawal, a replacement of the root key. `make test` 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -51,8 +51,11 @@ class Ending:
             return ENDINGS[self.name](self.before, left, state.marks)
 
         whole = self.recording
-        found = lambda: states(whole.calls, whole.initial, exhaustive=6, samples=4)  # noqa: E731
-        return sweep(lambda: islice(found(), first, None, every), holds, label=lambda state: state.label)
+
+        def chosen() -> Iterator[FolderState]:
+            return islice(states(whole.calls, whole.initial, exhaustive=6, samples=4), first, None, every)
+
+        return sweep(chosen, holds, label=lambda state: state.label)
 
     def killed(self, *, every: int, first: int = 0) -> Report:
         """
@@ -86,8 +89,7 @@ class Ending:
             materialise(state, left)
             return ENDINGS[self.name](self.before, left, marks)
 
-        found = lambda: states(restart.calls, restart.initial)  # noqa: E731
-        return sweep(found, holds, label=lambda state: state.label)
+        return sweep(lambda: states(restart.calls, restart.initial), holds, label=lambda state: state.label)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ A site, a collector that can be told to misbehave, and a device between them tha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,11 +12,6 @@ from tests import site as sites
 from tests.gateway.device import Device
 from tests.gateway.hostile import Hostile, hostile
 from tests.site import LocalSite
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -24,11 +23,6 @@ from tests.site import LocalSite, reading
 
 NONCE = b"o" * 16
 OTHER = b"x" * 16
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
 
 
 @pytest.fixture

@@ -4,10 +4,6 @@ Consent that is given more than once: each time under another grant, and withdra
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from edge_sdk.clock import wall_s
 from edge_sdk.collector import folder as collecting
 from edge_sdk.collector import operating
@@ -15,11 +11,6 @@ from edge_sdk.core.claims import Status
 from edge_sdk.opening import Site
 from tests import site as sites
 from tests.site import LocalSite, reading
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
 
 
 def hear(site: LocalSite, parts: Site, status: Status) -> None:

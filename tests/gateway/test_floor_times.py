@@ -11,7 +11,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -20,6 +19,7 @@ from edge_sdk.collector import folder as collecting
 from edge_sdk.collector.rows import OpenedRow
 from edge_sdk.core.batch import ClockQuality, Reason
 from edge_sdk.core.reading import Mono
+from edge_sdk.line import Line
 from edge_sdk.uplink import Errand
 from tests import site as sites
 from tests.site import LocalSite, reading
@@ -68,11 +68,6 @@ def board(monkeypatch: pytest.MonkeyPatch) -> Board:
     return board
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
-
-
 class Device:
     """A site on a board: what it recorded, and when that was."""
 
@@ -87,7 +82,7 @@ class Device:
             yield self
 
     @property
-    def line(self):  # type: ignore[no-untyped-def]
+    def line(self) -> Line:
         return self.parts.line
 
     def step(self, **how: bool) -> None:

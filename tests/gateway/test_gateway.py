@@ -28,11 +28,6 @@ NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
-
-
-@pytest.fixture
 def served(site: LocalSite) -> Iterator[LocalSite]:
     with sites.serving(site):
         yield site

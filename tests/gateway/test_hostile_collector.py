@@ -246,3 +246,16 @@ def test_a_receipt_that_is_lost_means_the_batch_is_sent_again_and_stored_once(
     assert len(device.queue()) == 1
     device.deliver_all()
     assert len(device.site.rows()) == 3
+
+
+def test_an_operator_who_stands_at_the_device_is_tried_for_before_the_wait_is_over(device: Device) -> None:
+    device.hear()
+    device.record(3)
+    device.uplink.settle(device.trip(), None, device.now)
+    assert device.idle()
+    device.uplink.hurry_once()
+    assert device.idle(), "whoever drains waits as everybody does"
+    device.parts.line.queueing.hurry()
+    device.uplink.hurry_once(although_failed=True)
+    device.go()
+    assert device.queue() == []

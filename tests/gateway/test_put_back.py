@@ -22,11 +22,6 @@ from tests import site as sites
 from tests.site import LocalSite, later, reading
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
-
-
 def image_of(site: LocalSite, name: str = "image") -> Path:
     return shutil.copytree(site.state, site.folder / name)
 

@@ -32,11 +32,6 @@ BATCHES, CONTROL, DOWNLINK = "/v1/batches", "/v1/control", "/v1/downlink"
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
-
-
-@pytest.fixture
 def image(site: LocalSite) -> Path:
     """A copy of the folder of a running device, with batches of both recipients queued, rows pending, windows open."""
     with sites.opened(site) as parts:

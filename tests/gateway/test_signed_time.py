@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -25,7 +24,7 @@ from edge_sdk.status import status_of
 from edge_sdk.uplink import Errand
 from tests import site as sites
 from tests.gateway.device import BATCHES, Device
-from tests.gateway.hostile import Exchange, Hostile, answer, hostile, reset
+from tests.gateway.hostile import Exchange, Hostile, answer, reset
 from tests.site import LocalSite
 
 TIME = "/v1/time"
@@ -57,17 +56,6 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> SystemClock:
 
 def true_s() -> int:
     return TRUE_NS() // 1_000_000_000
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
-
-
-@pytest.fixture
-def server(site: LocalSite) -> Iterator[Hostile]:
-    with hostile(site.collector) as server:
-        yield server
 
 
 class Board(Device):

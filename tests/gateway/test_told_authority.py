@@ -7,7 +7,6 @@ The other side is real but for the answers a test scripts; the authority reads w
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -24,30 +23,11 @@ from edge_sdk.telling import KEPT_FREE, MAX_MESSAGES
 from edge_sdk.uplink import Errand
 from tests import site as sites
 from tests.gateway.device import BATCHES, Device, receipt_seed, signed, wrong_seed
-from tests.gateway.hostile import Exchange, Hostile, answer, hang, honest_but, hostile, raw, reset
+from tests.gateway.hostile import Exchange, Hostile, answer, hang, honest_but, raw, reset
 from tests.site import LocalSite
 
 CONTROL = "/v1/control"
 TRIES = 6
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
-
-
-@pytest.fixture
-def server(site: LocalSite) -> Iterator[Hostile]:
-    with hostile(site.collector) as server:
-        yield server
-
-
-@pytest.fixture
-def device(site: LocalSite, server: Hostile) -> Iterator[Device]:
-    with sites.opened(site) as parts:
-        device = Device(site, parts, server.port, timeout_ms=400)
-        yield device
-        device.close()
 
 
 def upkeep(device: Device) -> None:

@@ -9,7 +9,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,11 +56,6 @@ MISDEEDS: dict[str, tuple[Callable[[], Any], str]] = {
     "a response without a number": (lambda: Response("200", {}, b""), "returned Response"),  # type: ignore[arg-type]
     "a response with text": (lambda: Response(200, {}, CANARY), "returned Response"),  # type: ignore[arg-type]
 }
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -38,11 +38,6 @@ LEFT = {"lock", "lane.bin", "wipe.bin", *(f"lane.{number}.bin" for number in ran
 WAIT_S = 20
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
-
-
 def busy(site: LocalSite) -> Gateway:
     """Return a gateway with sealed batches queued, rows in memory and on disk, and windows open."""
     gateway = Gateway.open(site.toml)

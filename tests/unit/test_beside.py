@@ -15,11 +15,6 @@ from tests import site as sites
 from tests.site import CANARY, LocalSite, reading
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
-
-
 def fill(site: LocalSite) -> None:
     with sites.opened(site) as parts:
         for number in range(60):

@@ -25,11 +25,6 @@ from tests.site import CANARY, LocalSite, later, reading
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
-
-
-@pytest.fixture
 def parts(site: LocalSite) -> Iterator[Site]:
     with sites.opened(site) as parts:
         yield parts

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -154,19 +155,36 @@ def test_open_windows_on_hold_go_too(site: LocalSite, parts: Site) -> None:
     assert not stream.has_open_windows
 
 
-def forget_edition(site: LocalSite, parts: Site) -> None:
-    """Have the site forget the text of the policy in force, and find another one at its next start."""
-    parts.line.consent.held.policies.clear()
-    parts.line.consent.save()
-    site.edit(('ssid = "keep"', ""), file="policy.toml")
+def waiting(parts: Site, *rows: int) -> set[bytes]:
+    """Return the ids of the batches that wait, of all streams or of *rows*."""
+    queues = parts.line.rooms.outbox.queues
+    return {held.batch_id for row in rows or queues for held in queues.get(row, {}).values()}
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What a site recorded under an edition whose text it has not any more."""
+
+    row: int
+    began: Now
+    batches: set[bytes]
+
+
+def forgotten(site: LocalSite, *, close: bool = False) -> Forgotten:
+    """Record, have the site forget the text of the policy in force, and find another one at its next start."""
+    with sites.opened(site) as parts:
+        record(parts)
+        row, began = stream_of(parts).row, parts.clock.now()
+        parts.line.step(began, close=close)
+        parts.line.consent.held.policies.clear()
+        parts.line.consent.save()
+        site.edit(('ssid = "keep"', ""), file="policy.toml")
+        return Forgotten(row, began, waiting(parts, row))
 
 
 def test_rows_of_an_edition_nobody_knows_wait_and_then_go(site: LocalSite) -> None:
-    with sites.opened(site) as parts:
-        record(parts)
-        row = stream_of(parts).row
-        began = parts.clock.now()
-        forget_edition(site, parts)
+    recorded = forgotten(site)
+    row, began = recorded.row, recorded.began
     with sites.opened(site) as parts:
         parts.line.step(later(began, 14 * DAY_MS - 60_000), flush=True)
         stream = parts.line.binding.streams[row]
@@ -178,30 +196,19 @@ def test_rows_of_an_edition_nobody_knows_wait_and_then_go(site: LocalSite) -> No
 
 
 def test_a_batch_of_an_edition_nobody_knows_ages_as_well(site: LocalSite) -> None:
+    recorded = forgotten(site, close=True)
     with sites.opened(site) as parts:
-        record(parts)
-        parts.line.step(parts.clock.now(), close=True)
-        (sealed,) = parts.line.rooms.outbox.queues[stream_of(parts).row].values()
-        began = parts.clock.now()
-        forget_edition(site, parts)
-    with sites.opened(site) as parts:
-        assert sealed.batch_id in waiting(parts)
-        parts.line.step(later(began, 14 * DAY_MS + 60_000))
-        assert sealed.batch_id not in waiting(parts)
-
-
-def waiting(parts: Site) -> set[bytes]:
-    return {held.batch_id for queue in parts.line.rooms.outbox.queues.values() for held in queue.values()}
+        assert recorded.batches
+        assert recorded.batches <= waiting(parts)
+        parts.line.step(later(recorded.began, 14 * DAY_MS + 60_000))
+        assert not recorded.batches & waiting(parts)
 
 
 def test_a_stream_that_is_over_with_gaps_nobody_will_be_told_goes_and_the_authority_hears_of_it(
     site: LocalSite,
 ) -> None:
-    with sites.opened(site) as parts:
-        record(parts)
-        row = stream_of(parts).row
-        began = parts.clock.now()
-        forget_edition(site, parts)
+    recorded = forgotten(site)
+    row, began = recorded.row, recorded.began
     with sites.opened(site) as parts:
         stream_id = parts.line.binding.streams[row].record.stream_id
         for days in (15, 16, 31):
@@ -234,10 +241,7 @@ def test_where_no_stream_is_over_a_new_one_waits(parts: Site, monkeypatch: pytes
 
 
 def test_a_crowded_key_page_makes_room_by_what_cannot_be_sealed(site: LocalSite) -> None:
-    with sites.opened(site) as parts:
-        record(parts)
-        row = stream_of(parts).row
-        forget_edition(site, parts)
+    row = forgotten(site).row
     with sites.opened(site) as parts:
         page = parts.line.rooms.page
         for number in range(MAX_ENTRIES * 2 // 3 + 2 - len(page.entries)):

@@ -32,11 +32,6 @@ from tests.site import CANARY, LocalSite, environ, opened, reading
 NOON_MS = 1_790_078_400_000
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
-
-
 def stream(found: Holdings, purpose: str) -> StreamHeld:
     (held,) = [held for held in found.streams if held.record.purpose == purpose]
     return held

@@ -33,11 +33,6 @@ Command = Callable[..., str]
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> LocalSite:
-    return sites.local_site(tmp_path)
-
-
-@pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
     """Run a command and return what it prints; on another exit code than 0, its errors."""
 

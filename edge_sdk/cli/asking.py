@@ -1,0 +1,46 @@
+"""
+How a command has the gateway that runs on a state folder do something: it leaves a request and waits for the answer.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Final
+
+from edge_sdk import files, requests
+from edge_sdk.clock import mono_ms
+from edge_sdk.errors import Refused, StorageError
+from edge_sdk.requests import Asked, Wish
+
+_ANSWER_MS: Final = 10_000
+LOOK_S: Final = 0.1
+
+
+def ask_running(folder: Path, asked: Asked) -> None:
+    """
+    Have the gateway that runs on *folder* do what is *asked*; blocks until it has, for ten seconds at most.
+
+    Raises:
+        Refused: what the gateway answered.
+        StorageError: it did not answer; the request is taken back.
+
+    After a power cut: the request is there or not, and harmless to find.
+    """
+    requests.ask(folder, asked)
+    ends_ms = mono_ms() + _ANSWER_MS
+    while mono_ms() < ends_ms:
+        if _is_done(folder, asked):
+            return
+        threading.Event().wait(LOOK_S)
+    requests.withdraw_request(folder)
+    raise StorageError("the running gateway did not answer", hint="stop it and ask again")
+
+
+def _is_done(folder: Path, asked: Asked) -> bool:
+    if asked.wish is Wish.WIPE:  # the answer is erased with the rest: what tells is that the keys are gone
+        return not files.exists(folder / "vault.bin")
+    answered = requests.take_answer(folder)
+    if answered is not None and not answered[0]:
+        raise Refused(answered[1])
+    return answered is not None
