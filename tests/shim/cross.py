@@ -51,6 +51,7 @@ TARGETS = {
     "ARMv6": Target(("arm-linux-gnueabi-gcc", "-march=armv6"), "qemu-arm-static"),
     "aarch64": Target(("aarch64-linux-gnu-gcc",), "qemu-aarch64-static"),
     "MIPS big endian": Target(("mips-linux-gnu-gcc",), "qemu-mips-static"),
+    "MIPS big endian, MIPS16e": Target(("mips-linux-gnu-gcc", "-mips16", "-mhard-float"), "qemu-mips-static"),
     "MIPS little endian": Target(("mipsel-linux-gnu-gcc",), "qemu-mipsel-static"),
     "MIPS big endian, musl": Target(("zig", "-target", "mips-linux-musleabi"), "qemu-mips-static"),
     "PowerPC big endian, musl": Target(("zig", "-target", "powerpc-linux-musleabi"), "qemu-ppc-static"),
