@@ -16,7 +16,7 @@ PYTEST  := -m pytest --durations=10 -rs
 BESIDE  := PYTHONSAFEPATH=1 PYTHONPATH= EDGE_TEST_WHEEL=1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-faults test-cross check bench docs clean part-core part-shell FORCE
+.PHONY: help demo test test-all test-faults test-cross test-arm test-fuzz check bench docs clean part-core part-shell FORCE
 
 help:  ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ test-faults: $(WHEEL)/.installed  ## Every kill and power cut, on all cores, and
 test-cross: $(WHEEL)/.installed  ## The C shim on other machines under qemu-user, against the agent of this one
 	$(WHEEL)/bin/python $(PIP) install '$(CROSS_CC)'
 	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) -o faulthandler_timeout=0 tests/shim/cross.py
+
+test-arm: $(WHEEL)/.installed  ## Core, vectors and a line from end to end in Python of emulated arm64 and armhf
+	$(WHEEL)/bin/python tests/arm.py $(VENV)/arm $(DIST)/*.whl $(BOARDS)
+
+test-fuzz: $(WHEEL)/.installed  ## The shim's downlink parser: 10^7 inputs of libFuzzer and as many of a driver of its own
+	EDGE_TEST_ALL=1 $(BESIDE) $(WHEEL)/bin/python $(PYTEST) -rP -m "slow or not slow" tests/shim/test_fuzz.py
 
 check: $(VENV)/.dev  ## Lint, types, import contracts, architecture: under a minute, no wheel
 	$(VENV)/bin/ruff check .
