@@ -21,10 +21,8 @@ from edge_sdk.bookkeeping import Bookkeeping
 from edge_sdk.clock import Clock, Now
 from edge_sdk.config import Config
 from edge_sdk.consent_state import ConsentState
-from edge_sdk.core import claims
 from edge_sdk.core.documents import WipeOrder
 from edge_sdk.core.policy import Policy
-from edge_sdk.core.seal import x_wing_available
 from edge_sdk.errors import ConfigError, LifecycleRefused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.firmware import Attachment, FirmwareLink
@@ -35,10 +33,12 @@ from edge_sdk.ledger import Happened, Ledger
 from edge_sdk.line import Line
 from edge_sdk.obeying import Obeying
 from edge_sdk.outbox import Outbox
-from edge_sdk.policy_file import load_policy, policy_text
+from edge_sdk.policies import Policies
+from edge_sdk.policy_file import policy_text
 from edge_sdk.recording import Recording
 from edge_sdk.release import __version__
 from edge_sdk.sealing import Rooms
+from edge_sdk.suites import content_alg_of, suite_of
 from edge_sdk.telling import Telling
 from edge_sdk.uplink import Uplink
 from edge_sdk.vault import Lane, Vault, read_lane, write_lane
@@ -46,7 +46,6 @@ from edge_sdk.wipe import STORES, Finished, Intent, begin, compose_draft, finish
 from edge_sdk.writer import Writer
 
 _BOOT_ID: Final = re.compile(rb"[0-9a-f]{32}")
-SUITES: Final = {"hpke-9-ke": claims.ALG_HPKE_X_WING, "hpke-4-ke": claims.ALG_HPKE_X25519}
 
 
 @dataclass(slots=True)
@@ -137,7 +136,7 @@ def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Sit
         clock = Clock(consent.floor_ms())
         writer = Writer(clock)
         recording = Recording(room=config.limits.memory_rows, wake_after=config.limits.max_rows, wake=writer.wake)
-        policies = _policies(config, consent)
+        policies = _policies(config, consent, Policies(folder, vault.ring.state))
         outbox = Outbox(folder)
         opened.callback(outbox.close)
         page = KeyPage(folder)
@@ -240,53 +239,32 @@ def boot_id() -> bytes:
     return bytes.fromhex(told.decode("ascii")) if _BOOT_ID.fullmatch(told) else draw(16)
 
 
-def suite_of(config: Config) -> int:
-    """
-    Return the HPKE algorithm a site seals with.
-
-    Raises:
-        ConfigError: when this build of ``cryptography`` does not have it; nothing weaker is taken instead.
-    """
-    if config.suite == "hpke-9-ke" and not x_wing_available():
-        raise ConfigError(
-            "[batch] suite: hpke-9-ke needs a build of cryptography with ML-KEM",
-            hint='install the wheel of cryptography, or write suite = "hpke-4-ke"',
-        )
-    return SUITES[config.suite]
-
-
-def content_alg_of(config: Config) -> int:
-    """
-    Return the content cipher: AES-GCM where the processor has instructions for it, ChaCha20-Poly1305 elsewhere.
-    """
-    if config.cipher != "auto":
-        return claims.ALG_A256GCM if config.cipher == "a256gcm" else claims.ALG_CHACHA20_POLY1305
-    fast = b" aes" in files.read_system(Path("/proc/cpuinfo"))
-    return claims.ALG_A256GCM if fast else claims.ALG_CHACHA20_POLY1305
-
-
-def _known_policies(texts: Sequence[str]) -> list[Policy]:
+def _known_policies(texts: Sequence[str], policies: Policies) -> list[Policy]:
     known = []
     for text in texts:
         try:
-            known.append(load_policy(text, where="a policy in force before"))
+            known.append(policies.read(text, where="a policy in force before"))
         except ConfigError:  # another release took it; what waits under its purposes alone is held, nothing else is
             tell(Event.POLICY_DROPPED)
     return known
 
 
-def _policies(config: Config, consent: ConsentState) -> list[Policy]:
+def _policies(config: Config, consent: ConsentState, policies: Policies) -> list[Policy]:
     """
     Return the policies data may still belong to, the one in force last; a bad new file leaves the old one in force.
+
+    After a power cut: the policy in force is stored or not; the next start reads the file again.
     """
-    known = _known_policies(consent.held.policies)
+    known = _known_policies(consent.held.policies, policies)
     try:
         text = policy_text(config.policy)
-        policy = load_policy(text, where=Path(config.policy).name)
+        policy = policies.read(text, where=Path(config.policy).name)
     except ConfigError:
         if not known:
             raise
         tell(Event.POLICY_KEPT)
-        return known
-    consent.put_policy(text)
-    return [*known, policy]
+    else:
+        consent.put_policy(text)
+        known.append(policy)
+    policies.keep(draw)
+    return known

@@ -18,7 +18,9 @@ MAX_GATEWAY_LINES: Final = 118  # the public object: the whole line on one scree
 # --- who may import whom. A room is the first name below the package; `core`, `collector`, `cli` hold more.
 GROUND: Final = frozenset({"core", "errors"})
 FLOOR: Final = (
-    GROUND | {"files", "clock", "events", "transport", "marks", "release"} | {"keystore", "carrying", "floorpage"}
+    GROUND
+    | {"files", "clock", "events", "transport", "marks", "release"}
+    | {"keystore", "carrying", "floorpage", "toml_file"}
 )
 SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
@@ -27,6 +29,7 @@ SIBLINGS: Final = frozenset(
 # What needs several of them: a stream with its rows and keys, what was accepted, requests to a configured address.
 MIDDLE: Final = frozenset(
     {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe"}
+    | {"policies", "suites"}
 )
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
 UPPER: Final = frozenset(
@@ -49,6 +52,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "marks": GROUND,
     "keystore": GROUND | {"files"},
     "floorpage": GROUND | {"files"},
+    "toml_file": GROUND | {"files"},
     "carrying": GROUND | {"events", "transport"},
     **dict.fromkeys(SIBLINGS, FLOOR),
     **dict.fromkeys(MIDDLE, FLOOR | SIBLINGS),
@@ -88,11 +92,11 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 
 # --- inside core, bottom up; modules of one level may know each other, but never in a circle.
 CORE_LEVELS: Final = (
-    {"units", "cbor", "shape", "labels", "claims", "terms", "shim_wire"},
+    {"units", "cbor", "shape", "labels", "claims", "terms"} | {"shim_bytes", "shim_points", "shim_wire"},
     {"keys", "cose"},
     {"policy", "reading"},
-    {"policy_lint", "deidentify", "policy_diff", "transforms", "pseudonym", "gathering", "table"}
-    | {"spoken", "promised", "shim_ids"},
+    {"policy_lint", "deidentify", "policy_diff", "policy_cbor", "transforms", "pseudonym"}
+    | {"gathering", "table", "spoken", "promised", "shim_ids"},
     {"windows"},
     {"documents", "consent", "transfer", "receipt", "lifecycle", "retry"},
     {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant

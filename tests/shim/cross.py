@@ -103,7 +103,7 @@ def test_threads_race_there_too(target: Target, compiler: str) -> None:
 
 
 def test_the_trap_catches_an_unaligned_access(target: Target, compiler: str, tmp_path: Path) -> None:
-    """What the other tests lean on: qemu-user lets it pass on most machines. Clang looks at no access that is volatile."""
+    """What the other tests lean on: qemu-user lets most pass. Clang looks at no access that is volatile."""
     source = tmp_path / "unaligned.c"
     source.write_text(
         "#include <stdint.h>\nstatic volatile unsigned at = 1;\nstatic uint32_t words[3];\n"
