@@ -58,7 +58,7 @@ test-arm: $(WHEEL)/.installed  ## Core, vectors and a line from end to end in Py
 	$(WHEEL)/bin/python tests/arm.py $(VENV)/arm $(DIST)/*.whl $(BOARDS)
 
 test-fuzz: $(WHEEL)/.installed  ## The shim's downlink parser: 10^7 inputs of libFuzzer and as many of a driver of its own
-	EDGE_TEST_ALL=1 $(BESIDE) $(WHEEL)/bin/python $(PYTEST) -rP -m "slow or not slow" tests/shim/test_fuzz.py
+	EDGE_TEST_ALL=1 $(BESIDE) $(WHEEL)/bin/python $(PYTEST) -rP -o faulthandler_timeout=0 -m "slow or not slow" tests/shim/test_fuzz.py
 
 # The other implementations; nothing of them is installed beside this one.
 INTEROP_TESTS := $(addprefix tests/interop/,js_reader.py cose_peer.py published.py second_cddl.py)

@@ -167,7 +167,7 @@ def run(name: str, folder: Path, wheel: Path) -> int:
     ).stdout
     print(f"--- {name}: {said.strip()}", flush=True)
     pytest = ["-m", "pytest", "-q", "-o", "faulthandler_timeout=0", "-k", LEFT_OUT, "--durations=5", *TESTS]
-    code = subprocess.run([str(program), *pytest], env=environ, cwd=TOP, check=False).returncode
+    code = subprocess.run([str(program), "-u", *pytest], env=environ, cwd=TOP, check=False).returncode
     print(f"--- {name}: {'passed' if code == 0 else 'FAILED'} in {time.monotonic() - began:.0f} s", flush=True)
     return code
 
