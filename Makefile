@@ -12,6 +12,9 @@ PIP     := -m pip --disable-pip-version-check --quiet
 DEMO_DATA := pvanalytics==0.2.2
 # A C compiler with musl for big-endian machines; the other cross compilers are packages of the system.
 CROSS_CC := ziglang>=0.13,<1
+# Fuzzing from inside Python; has wheels for some machines only.
+ATHERIS := atheris>=2.3
+FUZZ_S  := 300
 
 SOURCES := $(sort $(shell find edge_sdk -type f -not -name '*.pyc')) pyproject.toml README.md LICENSE
 PYTEST  := -m pytest --durations=10 -rs
@@ -57,7 +60,9 @@ test-cross: $(WHEEL)/.installed  ## The C shim on other machines under qemu-user
 test-arm: $(WHEEL)/.installed  ## Core, vectors and a line from end to end in Python of emulated arm64 and armhf
 	$(WHEEL)/bin/python tests/arm.py $(VENV)/arm $(DIST)/*.whl $(BOARDS)
 
-test-fuzz: $(WHEEL)/.installed  ## The shim's downlink parser: 10^7 inputs of libFuzzer and as many of a driver of its own
+test-fuzz: $(WHEEL)/.installed  ## Made up: what firmware sends the agent (atheris, FUZZ_S seconds), and the agent the shim (10^7)
+	$(WHEEL)/bin/python $(PIP) install '$(ATHERIS)'
+	$(BESIDE) $(WHEEL)/bin/python tests/agent/fuzz.py -max_total_time=$(FUZZ_S)
 	EDGE_TEST_ALL=1 $(BESIDE) $(WHEEL)/bin/python $(PYTEST) -rP -o faulthandler_timeout=0 -m "slow or not slow" tests/shim/test_fuzz.py
 
 # The other implementations; nothing of them is installed beside this one.
