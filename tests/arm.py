@@ -30,7 +30,7 @@ PACKAGES: Final = "python3,python3-cffi-backend"
 TOOLS: Final = "apt install qemu-user-static debootstrap fakeroot"
 # No wheel for 32 bits; Debian's python3-cffi-backend has the part of it that cryptography needs.
 WITHOUT_WHEEL: Final = frozenset({"cffi", "pycparser"})
-NOT_NEEDED: Final = frozenset({"coverage", "edge-sdk", "pvanalytics", "ziglang"})
+NOT_NEEDED: Final = frozenset({"atheris", "coverage", "edge-sdk", "pvanalytics", "ziglang"})
 TESTS: Final = (
     "tests/unit/core",
     "tests/property",
