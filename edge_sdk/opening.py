@@ -21,11 +21,9 @@ from edge_sdk.bookkeeping import Bookkeeping
 from edge_sdk.clock import Clock, Now
 from edge_sdk.config import Config
 from edge_sdk.consent_state import ConsentState
-from edge_sdk.core import claims
 from edge_sdk.core.documents import WipeOrder
 from edge_sdk.core.policy import Policy
-from edge_sdk.core.seal import x_wing_available
-from edge_sdk.errors import ConfigError, LifecycleRefused, StorageError
+from edge_sdk.errors import BadInput, ConfigError, DatabaseDamaged, LifecycleRefused, StorageError, VaultUnavailable
 from edge_sdk.events import Event, tell
 from edge_sdk.firmware import Attachment, FirmwareLink
 from edge_sdk.keypage import KeyPage
@@ -33,13 +31,15 @@ from edge_sdk.keystore import FileKeyStore, KeyStore
 from edge_sdk.lanes import retire
 from edge_sdk.ledger import Happened, Ledger
 from edge_sdk.line import Line
+from edge_sdk.lost_queue import COUNT as QUEUES_LOST
+from edge_sdk.lost_queue import open_queue, remove_queue, tell_lost
 from edge_sdk.obeying import Obeying
-from edge_sdk.outbox import Outbox
 from edge_sdk.policies import Policies
 from edge_sdk.policy_file import policy_text
 from edge_sdk.recording import Recording
 from edge_sdk.release import __version__
 from edge_sdk.sealing import Rooms
+from edge_sdk.suites import content_alg_of, suite_of
 from edge_sdk.telling import Telling
 from edge_sdk.uplink import Uplink
 from edge_sdk.vault import Lane, Vault, read_lane, write_lane
@@ -47,7 +47,6 @@ from edge_sdk.wipe import STORES, Finished, Intent, begin, compose_draft, finish
 from edge_sdk.writer import Writer
 
 _BOOT_ID: Final = re.compile(rb"[0-9a-f]{32}")
-SUITES: Final = {"hpke-9-ke": claims.ALG_HPKE_X_WING, "hpke-4-ke": claims.ALG_HPKE_X25519}
 
 
 @dataclass(slots=True)
@@ -123,6 +122,14 @@ def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Sit
         NotProvisioned: when the site is not enrolled, or was wiped.
         StorageError: when its folder is in use, or from a newer release.
     """
+    try:
+        return _open_site(config, firmware)
+    except DatabaseDamaged:
+        remove_queue(config.folder)  # a gateway that nobody visits does not stand still over one bad page
+        return _open_site(config, firmware)
+
+
+def _open_site(config: Config, firmware: FirmwareLink | None) -> tuple[Site, Writer]:
     folder = config.folder
     files.make_folder(folder)
     with contextlib.ExitStack() as opened:
@@ -134,13 +141,13 @@ def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Sit
         vault = Vault.open(folder, key_store, draw=draw)
         reserve(folder)
         lane = _lane_to(config)
-        consent = ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(folder, held))
+        consent = _consent(config, lane, vault)
         clock = Clock(consent.floor_ms())
         writer = Writer(clock)
         recording = Recording(room=config.limits.memory_rows, wake_after=config.limits.max_rows, wake=writer.wake)
-        policies = _policies(config, consent, Policies(folder, vault.ring.state))
-        outbox = Outbox(folder)
+        outbox = open_queue(folder, was_started=bool(consent.held.policies))  # before a policy says that it was
         opened.callback(outbox.close)
+        policies = _policies(config, consent, Policies(folder, vault.ring.state))
         page = KeyPage(folder)
         opened.callback(page.close)
         rooms = Rooms(vault, outbox, page, draw, content_alg_of(config), boot_id(), recording.lock)
@@ -157,6 +164,8 @@ def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Sit
             obeying=Obeying(consent, binding, telling=telling, books=books, firmware=attached), limits=config.limits,
         )  # fmt: skip
         line.step(clock.now())
+        if tell_lost(rooms, binding.streams.values()):
+            recording.count(QUEUES_LOST)
         uplink = Uplink(
             line, routing=lane.routing, clock=clock, chance=chance, draw=draw, first_ms=config.jitter_ms
         )
@@ -205,6 +214,22 @@ def erase(folder: Path, lane: Lane, intent: Intent, key_store: KeyStore, firmwar
     return done
 
 
+def _consent(config: Config, lane: Lane, vault: Vault) -> ConsentState:
+    """
+    Return what was accepted on this device, and what its household refused.
+
+    Raises:
+        StorageError: it is damaged, or gone from a site that was started: what was refused is not known any more.
+    """
+    folder = config.folder
+    if files.exists(folder / "outbox.db") and not files.exists(folder / "state.bin"):
+        raise StorageError("state.bin is gone, and what was refused with it", hint="wipe this site and enrol it anew")
+    try:
+        return ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(folder, held))
+    except BadInput as error:
+        raise VaultUnavailable("lane.bin is damaged: its root does not verify", hint="enrol the site anew") from error
+
+
 def _lane_to(config: Config) -> Lane:
     """
     Return the lane set, which names the address in force: a wipe receipt goes where the collector is by then.
@@ -239,31 +264,6 @@ def boot_id() -> bytes:
     """
     told = files.read_system(Path("/proc/sys/kernel/random/boot_id")).strip().replace(b"-", b"")
     return bytes.fromhex(told.decode("ascii")) if _BOOT_ID.fullmatch(told) else draw(16)
-
-
-def suite_of(config: Config) -> int:
-    """
-    Return the HPKE algorithm a site seals with.
-
-    Raises:
-        ConfigError: when this build of ``cryptography`` does not have it; nothing weaker is taken instead.
-    """
-    if config.suite == "hpke-9-ke" and not x_wing_available():
-        raise ConfigError(
-            "[batch] suite: hpke-9-ke needs a build of cryptography with ML-KEM",
-            hint='install the wheel of cryptography, or write suite = "hpke-4-ke"',
-        )
-    return SUITES[config.suite]
-
-
-def content_alg_of(config: Config) -> int:
-    """
-    Return the content cipher: AES-GCM where the processor has instructions for it, ChaCha20-Poly1305 elsewhere.
-    """
-    if config.cipher != "auto":
-        return claims.ALG_A256GCM if config.cipher == "a256gcm" else claims.ALG_CHACHA20_POLY1305
-    fast = b" aes" in files.read_system(Path("/proc/cpuinfo"))
-    return claims.ALG_A256GCM if fast else claims.ALG_CHACHA20_POLY1305
 
 
 def _known_policies(texts: Sequence[str], policies: Policies) -> list[Policy]:

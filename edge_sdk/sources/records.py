@@ -68,9 +68,9 @@ def captured(line: bytes) -> tuple[int, dict[str, Any]]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):  # not JSON, not UTF-8, nested to exhaust the parser, a number of 5,000 digits
-        raise Malformed("captured line: not JSON") from None
+        value = None  # raised below: as a cause, the parser's error would carry the line along
     if not isinstance(value, dict) or value.keys() != {"at_ms", "record"}:
-        raise Malformed("captured line: not an object of at_ms and record")
+        raise Malformed("captured line: not JSON, or not an object of at_ms and record")
     at_ms, record = value["at_ms"], value["record"]
     if type(at_ms) is not int or not isinstance(record, dict):
         raise Malformed("captured line: at_ms is no whole number or record no object")

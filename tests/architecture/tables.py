@@ -28,12 +28,13 @@ SIBLINGS: Final = frozenset(
 )
 # What needs several of them: a stream with its rows and keys, what was accepted, requests to a configured address.
 MIDDLE: Final = frozenset(
-    {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe", "policies"}
+    {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe"}
+    | {"policies", "suites"}
 )
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
 UPPER: Final = frozenset(
     {
-        *("resuming", "retention", "queueing", "binding", "telling"),
+        *("resuming", "retention", "lost_queue", "queueing", "binding", "telling"),
         *("bookkeeping", "uplink", "disk_room", "courier", "lanes"),
     }
 )
@@ -61,6 +62,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "queueing": FLOOR | SIBLINGS | {"sealing", "streams"},
     "resuming": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams"},
     "retention": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state"},
+    "lost_queue": FLOOR | SIBLINGS | {"sealing", "streams"},
     "binding": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state", "resuming", "retention"},
     "telling": FLOOR | SIBLINGS | {"consent_record", "consent_state"},
     "bookkeeping": FLOOR | SIBLINGS | {"consent_state"},
@@ -91,7 +93,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 
 # --- inside core, bottom up; modules of one level may know each other, but never in a circle.
 CORE_LEVELS: Final = (
-    {"units", "cbor", "shape", "labels", "claims", "terms", "shim_wire"},
+    {"units", "cbor", "shape", "labels", "claims", "terms"} | {"shim_bytes", "shim_points", "shim_wire"},
     {"keys", "cose"},
     {"policy", "reading"},
     {"policy_lint", "deidentify", "policy_diff", "policy_cbor", "transforms", "pseudonym"}

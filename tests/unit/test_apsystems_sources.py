@@ -6,6 +6,10 @@ from __future__ import annotations
 
 import json
 import pickle
+import socket
+import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -13,12 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.errors import BadInput, Malformed
+from edge_sdk.sources.apsystems_asking import ask
 from edge_sdk.sources.apsystems_frame import MAX_FRAME_BYTES, MAX_NOISE_BYTES, Frames
 from edge_sdk.sources.apsystems_local import (
     ASK_SYSTEM,
     MAX_FILE_BYTES,
     ask_inverters,
     ask_signals,
+    parse_events,
     parse_inverters,
     parse_parameters,
     parse_signals,
@@ -26,6 +32,7 @@ from edge_sdk.sources.apsystems_local import (
 )
 from edge_sdk.sources.apsystems_upload import MAX_CHANNELS, MAX_INVERTERS, compose_upload, parse_upload
 from tests.examples.ecu import ECU_ID, FIRMWARE, FOUR, MAC, STAMP, TIME_ZONE, TWO, Ecu, Inverter, framed
+from tests.examples.peers import answering
 
 ECU = Ecu()
 MARK = "CANARY'; DROP TABLE\x1b[2J"
@@ -93,6 +100,31 @@ def test_a_round_is_known_by_its_time() -> None:
 
 def test_signals_are_told_by_serial_in_percent() -> None:
     assert parse_signals(ECU.signals()) == {TWO: 80, FOUR: 80}
+
+
+@pytest.mark.parametrize(
+    ("eve", "words"),
+    [
+        ("", (0, 0, 0)),
+        ("1", (1, 0, 0)),
+        ("0" * 31 + "1", (1 << 31, 0, 0)),
+        ("0" * 40 + "1" + "0" * 45, (0, 1 << 8, 0)),
+        ("1" * 86, (2**32 - 1, 2**32 - 1, 2**22 - 1)),
+        ("1" * 96, (2**32 - 1, 2**32 - 1, 2**32 - 1)),
+    ],
+)
+def test_events_are_bits_from_the_first_on(eve: str, words: tuple[int, ...]) -> None:
+    found = parse_events(TWO, eve)
+    assert found == {"serial": TWO} | dict(zip(("events_1", "events_2", "events_3"), words, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("device", "eve"), [(TWO, "1" * 97), (TWO, "012"), (TWO, None), (TWO, b"1"), (MARK, "1"), (None, "1"), (5, "1")]
+)
+def test_what_is_no_event_is_refused_and_not_repeated(device: object, eve: object) -> None:
+    with pytest.raises(Malformed) as caught:
+        parse_events(device, eve)
+    assert "CANARY" not in str(caught.value)
 
 
 def test_questions_are_frames_too() -> None:
@@ -268,6 +300,49 @@ def test_a_megabyte_of_anything_is_refused_and_nothing_of_it_is_held(noise: byte
     assert frames.feed(ECU.system()) == [ECU.system()]
 
 
+# ---------------------------------------------------------------------------------------------------- asking an ECU
+
+
+def asked(answer: Callable[[bytes], bytes], patience_s: float = 5.0) -> bytes:
+    with answering(answer) as peer:
+        host, _, port = peer.address.partition(":")
+        return ask(host, int(port), ASK_SYSTEM, patience_s=patience_s)
+
+
+def test_the_first_whole_frame_is_the_answer() -> None:
+    assert asked(lambda _: b"noise " + ECU.system() + ECU.rounds()) == ECU.system()
+
+
+def test_an_answer_that_breaks_off_is_none() -> None:
+    with pytest.raises(TimeoutError):
+        asked(lambda _: ECU.system()[:50])
+
+
+def test_who_talks_without_end_is_not_listened_to() -> None:
+    with pytest.raises(Malformed):
+        asked(lambda _: b"CANARY" * 200_000)
+
+
+def test_an_answer_that_drips_has_its_time_and_no_more() -> None:
+    heard: list[float] = []
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            while len(heard) < 400:
+                connection.sendall(b"x")
+                heard.append(time.monotonic())
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = threading.Thread(target=drip, args=(listener,))
+        peer.start()
+        with pytest.raises(TimeoutError):
+            ask("127.0.0.1", listener.getsockname()[1], ASK_SYSTEM, patience_s=0.5)
+        peer.join()
+    assert 2 <= len(heard) < 400  # it was still dripping when it was left, some 20 s before it would have ended
+
+
 # ------------------------------------------------------------------------------------------------------------- fuzz
 
 
@@ -302,11 +377,16 @@ INPUTS = st.one_of(
 
 
 def look_at(content: bytes) -> None:
-    """Have every parser look at *content*: what it makes of it is a reading, or it is Malformed."""
+    """Have every parser look at *content*: what it makes of it is a reading, or it is Malformed and carries nothing."""
     for parse in PARSERS:
-        with suppress(Malformed):
+        try:
             found = parse(content)
+        except Malformed as error:
+            carried = error.__context__
+        else:
+            carried = None
             assert json.dumps(found if isinstance(found, dict) else found.inverters)
+        assert carried is None
 
 
 @given(INPUTS)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import io
 import json
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -110,6 +109,7 @@ def test_a_line_that_is_none_is_refused_and_not_repeated(line: bytes) -> None:
     with pytest.raises(Malformed) as caught:
         captured(line)
     assert "CANARY" not in str(caught.value)
+    assert caught.value.__context__ is None
 
 
 def test_a_line_that_is_too_long_is_refused_once_and_what_follows_is_read() -> None:
@@ -145,12 +145,17 @@ def damaged(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def look_at(line: bytes) -> None:
-    """Have every table look at a line: what it makes of it is readings, or it is Malformed."""
-    with suppress(Malformed):
+    """Have every table look at a line: what it makes of it is readings, or it is Malformed and carries nothing."""
+    try:
         at_ms, record = captured(line)
-        for kind, fields in [*readings(record, SHAPES), *controller_readings(record, at_ms)]:
-            assert kind
-            distance_km(fields.get("place"), CENTRE)
+    except Malformed as error:
+        carried, found = error.__context__, []
+    else:
+        carried, found = None, [*readings(record, SHAPES), *controller_readings(record, at_ms)]
+    assert carried is None
+    for kind, fields in found:
+        assert kind
+        distance_km(fields.get("place"), CENTRE)
 
 
 @settings(max_examples=50)
