@@ -65,6 +65,7 @@ class Config:
     ledger: str
     has_firmware: bool
     firmware_wait_ms: int
+    uploads_stopped: bool
     limits: Limits
 
     @classmethod
@@ -182,6 +183,7 @@ class _OutboxTable(_Table):
     quota: Size = 64 * 10**6
     reserve: Size = 16 * 10**6
     reserve_inodes: Annotated[int, Field(strict=True, ge=0)] = 64
+    uploads: Literal["on", "stopped"] = "on"
 
 
 class _LedgerTable(_Table):
@@ -229,6 +231,7 @@ def _config(model: _Site, path: Path) -> Config:
         ledger=model.ledger.mode,
         has_firmware=model.firmware is not None,
         firmware_wait_ms=(model.firmware or _FirmwareTable()).wait,
+        uploads_stopped=model.outbox.uploads == "stopped",
         limits=Limits(
             folder=folder,
             max_rows=model.batch.max_rows,

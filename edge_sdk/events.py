@@ -40,6 +40,7 @@ class Event(StrEnum):
     POLICY_DROPPED = "policy_dropped"
     TRANSPORT_FAULT = "transport_fault"
     SENDING_ENDED = "sending_ended"
+    INCIDENT = "incident"
     SITE_CLOSED = "site_closed"
     PEER_REFUSED = "peer_refused"
 
