@@ -4,6 +4,9 @@ PYTHON  ?= python3
 VENV    := .venv
 WHEEL   := $(VENV)/wheel
 DIST    := $(VENV)/dist
+TOOLS   := $(VENV)/tools
+INTEROP := $(VENV)/interop
+LOCKS   := tests/requirements
 PIP     := -m pip --disable-pip-version-check --quiet
 # Keep in step with the extra `demo` of pyproject.toml (a test compares them).
 DEMO_DATA := pvanalytics==0.2.2
@@ -16,10 +19,11 @@ PYTEST  := -m pytest --durations=10 -rs
 BESIDE  := PYTHONSAFEPATH=1 PYTHONPATH= EDGE_TEST_WHEEL=1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-faults test-cross check bench docs clean part-core part-shell FORCE
+.PHONY: help demo test test-all test-faults test-cross test-interop check bench docs lock audit sbom clean
+.PHONY: part-core part-shell node FORCE
 
 help:  ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo  ## Install, then run the whole line on measured data with loopback HTTP
 	$(VENV)/bin/edge-sdk demo
@@ -50,6 +54,13 @@ test-cross: $(WHEEL)/.installed  ## The C shim on other machines under qemu-user
 	$(WHEEL)/bin/python $(PIP) install '$(CROSS_CC)'
 	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) -o faulthandler_timeout=0 tests/shim/cross.py
 
+# The other implementations; nothing of them is installed beside this one.
+INTEROP_TESTS := $(addprefix tests/interop/,js_reader.py cose_peer.py published.py second_cddl.py)
+
+test-interop: $(WHEEL)/.installed $(INTEROP)/.js $(INTEROP)/.python $(INTEROP)/.published  ## Against other implementations: JavaScript, cwt, zcbor
+	@cp tests/interop/js/*.mjs $(INTEROP)/js/
+	EDGE_INTEROP=$(abspath $(INTEROP)) $(BESIDE) $(WHEEL)/bin/python $(PYTEST) $(INTEROP_TESTS)
+
 check: $(VENV)/.dev  ## Lint, types, import contracts, architecture: under a minute, no wheel
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
@@ -62,6 +73,31 @@ bench: $(VENV)/.dev  ## Print speed and bytes on this machine
 
 docs: $(VENV)/.dev  ## Write the documents that are made from the package (docs/policies.md)
 	$(VENV)/bin/python -m tests.docs.policies_page
+
+# uv reads for all platforms and versions at once; the files have the hash of every archive that may be installed.
+COMPILE := $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+           --custom-compile-command 'make lock' --upgrade
+
+lock: $(TOOLS)/.made  ## Write the hashed lock files anew, with the newest releases that pyproject.toml allows
+	$(COMPILE) pyproject.toml -o $(LOCKS)/run.txt
+	$(COMPILE) --extra dev pyproject.toml -o $(LOCKS)/dev.txt
+	$(COMPILE) $(LOCKS)/tools.in -o $(LOCKS)/tools.txt
+	$(COMPILE) $(LOCKS)/interop.in -o $(LOCKS)/interop.txt
+	$(COMPILE) --no-deps $(LOCKS)/published.in -o $(LOCKS)/published.txt
+
+audit: $(TOOLS)/.made  ## Look up known holes in everything that is locked (asks the registry's advisories)
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes -r $(LOCKS)/run.txt
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes -r $(LOCKS)/dev.txt
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes -r $(LOCKS)/tools.txt
+
+# An environment with the wheel and what it needs at run time, and nothing else, not even pip.
+sbom: $(DIST)/.built $(TOOLS)/.made  ## Write what is delivered as a CycloneDX bill of materials
+	@rm -rf $(VENV)/delivered
+	@$(VENV)/bin/python -m venv --without-pip $(VENV)/delivered
+	$(TOOLS)/bin/python $(PIP) --python $(VENV)/delivered/bin/python install --require-hashes -r $(LOCKS)/run.txt
+	$(TOOLS)/bin/python $(PIP) --python $(VENV)/delivered/bin/python install --no-deps --no-index --find-links $(DIST) edge-sdk
+	$(TOOLS)/bin/cyclonedx-py environment --output-reproducible -o $(DIST)/edge-sdk.cdx.json $(VENV)/delivered
+	@echo "$(DIST)/edge-sdk.cdx.json"
 
 clean:  ## Remove everything that was made
 	rm -rf $(VENV) .demo .coverage .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist
@@ -76,8 +112,38 @@ $(VENV)/.made:
 	    echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(VENV)/.made
-	$(VENV)/bin/python $(PIP) install --editable '.[dev]'
+# Developed with what is locked; the wheel is tested with what a user gets today (below).
+$(VENV)/.dev: pyproject.toml $(LOCKS)/dev.txt | $(VENV)/.made
+	$(VENV)/bin/python $(PIP) install --require-hashes -r $(LOCKS)/dev.txt
+	$(VENV)/bin/python $(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(TOOLS)/.made: $(LOCKS)/tools.txt | $(VENV)/.made
+	@$(VENV)/bin/python -m venv $(TOOLS)
+	$(TOOLS)/bin/python $(PIP) install --require-hashes -r $(LOCKS)/tools.txt
+	@touch $@
+
+node:
+	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' \
+	    && command -v npm > /dev/null || { \
+	    echo "test-interop needs Node.js 20.19 or newer, and npm: apt install nodejs npm (Debian 13, Ubuntu 25.04 or later)" >&2; \
+	    exit 1; }
+
+$(INTEROP)/.js: tests/interop/js/package.json tests/interop/js/package-lock.json | $(VENV)/.made node
+	@rm -rf $(INTEROP)/js && mkdir -p $(INTEROP)/js
+	@cp $^ $(INTEROP)/js/
+	cd $(INTEROP)/js && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+$(INTEROP)/.python: $(LOCKS)/interop.txt | $(VENV)/.made
+	@mkdir -p $(INTEROP) && $(VENV)/bin/python -m venv $(INTEROP)/python
+	$(INTEROP)/python/bin/python $(PIP) install --require-hashes -r $(LOCKS)/interop.txt
+	@touch $@
+
+# cwt's vectors are in its source archive only.
+$(INTEROP)/.published: $(LOCKS)/published.txt | $(VENV)/.made
+	@rm -rf $(INTEROP)/published && mkdir -p $(INTEROP)/published
+	$(VENV)/bin/python $(PIP) download --no-deps --no-binary cwt --dest $(INTEROP)/published --require-hashes -r $<
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/.made
@@ -97,7 +163,7 @@ $(DIST)/.built: $(SOURCES) $(VENV)/sources.txt $(VENV)/.dev
 $(WHEEL)/.deps: pyproject.toml | $(DIST)/.built
 	@rm -rf $(WHEEL)
 	@$(VENV)/bin/python -m venv $(WHEEL)
-	$(WHEEL)/bin/python $(PIP) install "$$(echo $(DIST)/*.whl)[test]"
+	$(WHEEL)/bin/python $(PIP) install "$$(echo $(DIST)/*.whl)[test,systems]"
 	$(WHEEL)/bin/python $(PIP) install --no-deps $(DEMO_DATA)
 	@touch $@
 

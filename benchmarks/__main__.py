@@ -22,8 +22,8 @@ from typing import Any
 from benchmarks.endings import run_endings
 from benchmarks.line import LineRun, run_line
 from benchmarks.peers import ok_server
-from benchmarks.readings import make_readings
 from benchmarks.script import run_script
+from edge_sdk.bench.workload import make_readings
 
 Readings = list[tuple[int, dict[str, Any]]]
 

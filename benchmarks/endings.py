@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.line import make_site
 from benchmarks.peers import collector
-from benchmarks.readings import make_policy, make_readings
+from edge_sdk.bench.workload import make_policy, make_readings
 from edge_sdk.clock import Now, wall_s
 from edge_sdk.collector import folder as collecting
 from edge_sdk.collector import operating

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from benchmarks.line import make_site
-from benchmarks.readings import make_policy, make_readings
+from edge_sdk.bench.workload import make_policy, make_readings
 from edge_sdk.core.batch import Batch, encode_batch
 from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, wrap
 from edge_sdk.core.seal import seal_batch

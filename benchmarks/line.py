@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import collector
-from benchmarks.readings import make_policy
+from edge_sdk.bench.workload import make_policy
 from edge_sdk.cli import setup
 from edge_sdk.config import Config
 from edge_sdk.gateway import Gateway

@@ -16,7 +16,7 @@ from edge_sdk.errors import BadInput, LifecycleRefused, StorageError
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.opening import suite_of
 from edge_sdk.outbox import Outbox
-from edge_sdk.policy_file import load_policy
+from edge_sdk.policies import Policies
 from edge_sdk.status import PurposeStatus, Status, clock_word, purpose_status, stopped_by
 from edge_sdk.stream_record import Record, open_record
 from edge_sdk.vault import Lane, Vault, read_lane
@@ -36,7 +36,7 @@ def status_beside(config: Config) -> Status:
     consent = ConsentState(read_lane(config.folder), vault, alg=suite_of(config), write=_no_write)
     if not consent.held.policies:
         raise LifecycleRefused("this site was enrolled but never started", hint="open it once with Gateway or replay")
-    policy = load_policy(consent.held.policies[-1], where="the policy in force")
+    policy = Policies(config.folder, vault.ring.state).read(consent.held.policies[-1], where="the policy in force")
     outbox = Outbox(config.folder, read_only=True)
     try:
         return _status(config, consent, policy, outbox, vault)

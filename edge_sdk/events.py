@@ -15,7 +15,7 @@ from typing import Final
 _LEVELS: Final = {
     **dict.fromkeys(("started", "stopped", "collecting"), logging.INFO),
     **dict.fromkeys(("transport_fault", "sending_ended"), logging.ERROR),
-    "acked": logging.DEBUG,
+    **dict.fromkeys(("acked", "policy_read", "policy_passed_over"), logging.DEBUG),
 }
 
 
@@ -38,6 +38,8 @@ class Event(StrEnum):
     POLICY_KEPT = "policy_kept"
     WIPED = "wiped"
     POLICY_DROPPED = "policy_dropped"
+    POLICY_READ = "policy_read"
+    POLICY_PASSED_OVER = "policy_passed_over"
     TRANSPORT_FAULT = "transport_fault"
     SENDING_ENDED = "sending_ended"
     INCIDENT = "incident"

@@ -12,7 +12,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,6 +222,7 @@ def remove_tree(folder: Path) -> None:
     """
     Remove *folder* with all that is in it, overwriting nothing: not for what must be erased.
     """
+    import shutil  # brings three compressors, and no device removes trees
     with _told(folder, "remove"):
         shutil.rmtree(folder)
 

@@ -37,7 +37,8 @@ from edge_sdk.ledger import Happened, Ledger, read_ledger
 from edge_sdk.line import Line
 from edge_sdk.obeying import Obeying
 from edge_sdk.outbox import Outbox
-from edge_sdk.policy_file import load_policy, policy_text
+from edge_sdk.policies import Policies
+from edge_sdk.policy_file import policy_text
 from edge_sdk.recording import Recording
 from edge_sdk.release import __version__
 from edge_sdk.sealing import Rooms
@@ -139,7 +140,7 @@ def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Sit
         clock = Clock(consent.floor_ms())
         writer = Writer(clock)
         recording = Recording(room=config.limits.memory_rows, wake_after=config.limits.max_rows, wake=writer.wake)
-        policies = _policies(config, consent)
+        policies = _policies(config, consent, Policies(folder, vault.ring.state))
         outbox = Outbox(folder)
         opened.callback(outbox.close)
         page = KeyPage(folder)
@@ -297,28 +298,32 @@ def content_alg_of(config: Config) -> int:
     return claims.ALG_A256GCM if fast else claims.ALG_CHACHA20_POLY1305
 
 
-def _known_policies(texts: Sequence[str]) -> list[Policy]:
+def _known_policies(texts: Sequence[str], policies: Policies) -> list[Policy]:
     known = []
     for text in texts:
         try:
-            known.append(load_policy(text, where="a policy in force before"))
+            known.append(policies.read(text, where="a policy in force before"))
         except ConfigError:  # another release took it; what waits under its purposes alone is held, nothing else is
             tell(Event.POLICY_DROPPED)
     return known
 
 
-def _policies(config: Config, consent: ConsentState) -> list[Policy]:
+def _policies(config: Config, consent: ConsentState, policies: Policies) -> list[Policy]:
     """
     Return the policies data may still belong to, the one in force last; a bad new file leaves the old one in force.
+
+    After a power cut: the policy in force is stored or not; the next start reads the file again.
     """
-    known = _known_policies(consent.held.policies)
+    known = _known_policies(consent.held.policies, policies)
     try:
         text = policy_text(config.policy)
-        policy = load_policy(text, where=Path(config.policy).name)
+        policy = policies.read(text, where=Path(config.policy).name)
     except ConfigError:
         if not known:
             raise
         tell(Event.POLICY_KEPT)
-        return known
-    consent.put_policy(text)
-    return [*known, policy]
+    else:
+        consent.put_policy(text)
+        known.append(policy)
+    policies.keep(draw)
+    return known

@@ -48,7 +48,7 @@ _AAD: Final = b"edge-sdk/wipe/1"
 STORES: Final = (
     ("keys", ("vault.bin", "page.bin")),
     ("queue", ("outbox.db", "outbox.db-wal", "outbox.db-shm", "outbox.db-journal", "spare.bin")),
-    ("statement", ("state.bin", "floor.bin")),
+    ("statement", ("state.bin", "floor.bin", "policy.bin")),
     ("ledger", ("ledger.bin", "ledger.old")),
     ("requests", ("request", "answer")),
 )

@@ -203,7 +203,7 @@ class Reached:
 
 
 @functools.cache
-def _template(granted: tuple[str, ...], policy: str) -> Path:
+def _template(granted: tuple[str, ...], policy: str, alg: int) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="edge-sdk-tests-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "policy.toml").write_text(policy)
@@ -214,7 +214,7 @@ def _template(granted: tuple[str, ...], policy: str) -> Path:
         mechanism=Mechanism.NONE,
         granted=granted,
         test=True,
-        alg=ALG_HPKE_X_WING,
+        alg=alg,
     )
     init_collector(folder / "collector", founding, now_s=wall_s(), draw=secrets.token_bytes)
     code = collecting.enrol_code(folder / "collector", now_s=wall_s())
@@ -230,10 +230,16 @@ def reached(collector: Path) -> Iterator[Reached]:
         yield Reached(reception)
 
 
-def local_site(folder: Path, *, granted: Iterable[str] = ("improvement",), policy: str = POLICY) -> LocalSite:
+def local_site(
+    folder: Path,
+    *,
+    granted: Iterable[str] = ("improvement",),
+    policy: str = POLICY,
+    alg: int = ALG_HPKE_X_WING,
+) -> LocalSite:
     """Make an enrolled site in *folder*/plant."""
     target = folder / "plant"
-    shutil.copytree(_template(tuple(sorted(granted)), policy), target)
+    shutil.copytree(_template(tuple(sorted(granted)), policy, alg), target)
     return LocalSite(target)
 
 

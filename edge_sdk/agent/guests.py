@@ -50,8 +50,8 @@ class SiteGuest:
         """
         t0_ms = said.t0_ms + suspended_ms()
         with self._lock:
-            self._account.arrived(said.first, len(said.points), said.drops)
-            lost = self._readings.take(said.points, t0=said.t0_ms, t0_ms=t0_ms, now_ms=now_ms)
+            self._account.arrived(said.first, said.count, said.drops)
+            lost = self._readings.take(said.runs, t0=said.t0_ms, t0_ms=t0_ms, now_ms=now_ms)
             if lost:
                 self._account.settle(lost)
 

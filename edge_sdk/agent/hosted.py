@@ -22,7 +22,7 @@ from edge_sdk.config import Config
 from edge_sdk.core.receipt import Firmware
 from edge_sdk.core.shim_ids import ALL_PURPOSES, Schema
 from edge_sdk.core.shim_wire import MAX_POINTS, WIRE, Bye, Hello, Result, Wiped, encode_state, encode_welcome
-from edge_sdk.errors import ConfigError, EdgeError
+from edge_sdk.errors import ConfigError, EdgeError, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.lanes import deliver
@@ -71,8 +71,7 @@ class Hosted:
                 return
             link = Link(self._loop, deny=self._deny, ask=self._ask)
             try:
-                running = await asyncio.to_thread(Running, self.config, None, link)
-                self._take(running)
+                self._take(*await asyncio.to_thread(_opened, self.config, link))
             except EdgeError as error:
                 self.problem = str(error)
                 tell(Event.SITE_CLOSED)
@@ -107,13 +106,13 @@ class Hosted:
         """
         try:
             text = await asyncio.to_thread(policy_text, self.config.policy)
+            if self.running is not None and text == self.running.site.line.consent.held.policies[-1]:
+                return
             schema = Schema(load_policy(text, where="the policy"))
         except ConfigError:
             tell(Event.POLICY_KEPT)
             return
         if self.running is not None:
-            if text == self.running.site.line.consent.held.policies[-1]:
-                return
             is_same = self._schema is not None and schema.hash == self._schema.hash
             await self.close(Bye.STOPPING if is_same else Bye.SCHEMA)
         await self.open()
@@ -161,7 +160,7 @@ class Hosted:
             with contextlib.suppress(EdgeError):  # closed or wiped in between
                 await asyncio.to_thread(running.on_writer, lambda _: None)
 
-    def _take(self, running: Running) -> None:
+    def _take(self, running: Running, accounts: Accounts) -> None:
         line = running.site.line
         try:
             self._schema = Schema(line.binding.policy)
@@ -169,7 +168,7 @@ class Hosted:
             running.stop()
             raise
         self.running, self.problem = running, ""
-        self._accounts = Accounts(line.recording)
+        self._accounts = accounts
         self._is_denied, self._denied = False, frozenset()
         line.on_collecting = lambda names: self._tell_loop(self._collects, names)
         self._collects(line.binding.collecting)
@@ -309,3 +308,19 @@ class Hosted:
         task = self._loop.create_task(work)
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
+
+
+def _opened(config: Config, link: Link) -> tuple[Running, Accounts]:
+    """
+    Open a site, and have it durable that it was served before anybody is asked for points.
+
+    After a power cut: it was served, or nobody was asked yet. A disk that refuses is counted and tried again.
+    """
+    running = Running(config, None, link)
+    line = running.site.line
+    with line.recording.lock:
+        accounts = Accounts(line.recording)
+    if accounts.is_first:
+        with contextlib.suppress(StorageError):
+            running.on_writer(lambda now: line.step(now, flush=True))
+    return running, accounts

@@ -1,7 +1,7 @@
 """
 One connection of a firmware process: read in turn with the others, answered, never waited for.
 
-Reads at most 64 messages at a time; then others have their turn. While messages come, it looks only twice a second:
+Reads at most 64 messages at a time; then others have their turn. While messages come, it looks only once a second:
 the kernel keeps what comes meanwhile, and a wake-up costs more than what it brings. Who sends more points than allowed
 is not read until its time has come, so that the socket fills and the sender keeps or counts what it cannot send.
 Anything that is not as docs/shim_wire.md has it ends the connection.
@@ -20,18 +20,18 @@ from edge_sdk.core.shim_wire import (
     Batch,
     Beat,
     Bye,
+    Decoder,
     Hello,
     Source,
     Text,
     Up,
     Wiped,
-    decode_up,
     encode_bye,
 )
 from edge_sdk.errors import Malformed
 
 MESSAGES_AT_ONCE: Final = 64
-LOOK_EVERY_S: Final = 0.5
+LOOK_EVERY_S: Final = 1.0
 HELLO_WITHIN_S: Final = 5.0
 TURNS_AT_END: Final = 16  # more than a socket holds; who goes on sending is not read for ever
 MESSAGE_COSTS: Final = 8  # points: so that messages without any have their limit too
@@ -118,12 +118,13 @@ class Peer:
         self._greet = greet
         self._gone = gone
         self._guest: Guest | None = None
-        self._buffer = bytearray(MESSAGE_LIMIT + 1)
+        self._decoder = Decoder()
         self._bucket = Bucket(points_per_s, mono_ms())
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
         self.is_eager = False  # an answer is waited for: look at once
-        self._loop.add_reader(connection, self._look)
+        self._is_listening = False
+        self._listen()
         self._late = self._loop.call_later(HELLO_WITHIN_S, self._check_hello)
 
     def tell(self, message: bytes) -> None:
@@ -145,7 +146,7 @@ class Peer:
         if self._timer is not None and not self._is_closed:
             self._timer.cancel()
             self._timer = None
-            self._loop.add_reader(self._socket, self._look)
+            self._listen()
 
     def close(self, reason: Bye) -> None:
         """
@@ -153,7 +154,7 @@ class Peer:
         """
         if self._guest is not None:
             for _ in range(TURNS_AT_END):
-                if self._is_closed or not self._read_some():
+                if self._is_closed or not self._read_some()[0]:
                     break
         self.tell(encode_bye(reason))
         self.end()
@@ -179,47 +180,53 @@ class Peer:
         Read a turn's worth, then decide when to look again.
         """
         self._timer = None
-        came = self._read_some()
+        messages, cost = self._read_some()
         if self._is_closed:
             return
         now_ms = mono_ms()
-        wait_s = self._bucket.take(came, now_ms)
+        wait_s = self._bucket.take(cost, now_ms)
         due_ms = None if self._guest is None else self._guest.complete(now_ms)
         if wait_s:
-            self._look_in(wait_s)
-        elif (came or due_ms is not None) and not self.is_eager and self._guest is not None:
-            self._look_in(LOOK_EVERY_S)
+            self._rest(wait_s)
+        elif self._guest is None or self.is_eager or messages == MESSAGES_AT_ONCE or (not messages and due_ms is None):
+            self._listen()
         else:
+            self._rest(LOOK_EVERY_S)
+
+    def _listen(self) -> None:
+        if not self._is_listening:
+            self._is_listening = True
             self._loop.add_reader(self._socket, self._look)
 
-    def _look_in(self, wait_s: float) -> None:
-        self._loop.remove_reader(self._socket)
+    def _rest(self, wait_s: float) -> None:
+        if self._is_listening:
+            self._is_listening = False
+            self._loop.remove_reader(self._socket)
         self._timer = self._loop.call_later(wait_s, self._look)
 
-    def _read_some(self) -> int:
+    def _read_some(self) -> tuple[int, int]:
         """
-        Read messages until there are none, or enough; return what they cost.
+        Read messages until there are none, or enough; return how many, and what they cost.
         """
-        cost = 0
-        for _ in range(MESSAGES_AT_ONCE):
+        messages = cost = 0
+        while messages < MESSAGES_AT_ONCE:
             try:
-                size = self._socket.recv_into(self._buffer, 0, socket.MSG_DONTWAIT | socket.MSG_TRUNC)
+                message = self._socket.recv(MESSAGE_LIMIT + 1)  # of a longer one the rest is gone: too long already
             except BlockingIOError:
                 break
             except OSError:
-                size = 0
-            if not size:  # the end; a message of no bytes cannot be told from it
+                message = b""
+            if not message:  # the end; a message of no bytes cannot be told from it
                 self.end()
                 break
+            messages += 1
             try:
-                if size > MESSAGE_LIMIT:
-                    raise Malformed("shim message is too long")
-                cost += self._take(decode_up(bytes(self._buffer[:size])))
+                cost += self._take(self._decoder.decode(message))
             except Malformed:
                 self._refuse()
             if self._is_closed:
                 break
-        return cost
+        return messages, cost
 
     def _take(self, said: Up | None) -> int:
         guest = self._guest
@@ -229,7 +236,7 @@ class Peer:
         match said:
             case Batch():
                 guest.points(said, mono_ms())
-                return max(len(said.points), MESSAGE_COSTS)
+                return max(said.count, MESSAGE_COSTS)
             case Beat():
                 guest.beat(said)
             case Source() | Text():

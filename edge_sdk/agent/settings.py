@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import grp
 import pwd
-import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from edge_sdk import files
 from edge_sdk.config import Config
-from edge_sdk.errors import ConfigError, StorageError
+from edge_sdk.errors import ConfigError
+from edge_sdk.toml_file import Key, Table, read_tables, several, text, whole
 
-_LIMIT: Final = 1 << 16
 _PATH_BYTES: Final = 107  # what the kernel takes for the path of a socket
 
 
@@ -61,59 +58,48 @@ class Settings:
             ConfigError: with the file, the key, and what to write instead.
         """
         path = Path(path)
-        try:
-            model = _Agent.model_validate(tomllib.loads(files.read(path, _LIMIT).decode("utf-8")))
-        except StorageError as error:
-            raise ConfigError(f"{path.name}: {error}", hint="docs/agent.md has one to begin with") from error
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError):
-            raise ConfigError(f"{path.name}: not TOML", hint="mend the file") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ConfigError(f"{path.name}: {where}: {first['msg']}", hint="docs/agent.md lists the keys") from None
-        return _settings(model, path)
+        return _settings(read_tables(path, _TABLES, hint="docs/agent.md has one to begin with"), path)
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def _group(value: Any) -> str:
+    return "" if value == "" else text(value)
 
 
-class _AgentTable(_Table):
-    socket: Annotated[str, Field(min_length=1)]
-    allow: Annotated[tuple[str, ...], Field(min_length=1)]
-    group: str = ""
-    points_per_s: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 5_000
-    connections: Annotated[int, Field(strict=True, ge=1, le=1_000)] = 16
+_TABLES: Final = {
+    "agent": Table(
+        {
+            "socket": Key(text, must=True),
+            "allow": Key(several(text, 1), must=True),
+            "group": Key(_group, ""),
+            "points_per_s": Key(whole(1, 1_000_000), 5_000),
+            "connections": Key(whole(1, 1_000), 16),
+        },
+        must=True,
+    ),
+    "sites": Table({"config": Key(text, must=True)}, must=True, repeated=True),
+}
 
 
-class _SiteTable(_Table):
-    config: Annotated[str, Field(min_length=1)]
-
-
-class _Agent(_Table):
-    agent: _AgentTable
-    sites: Annotated[tuple[_SiteTable, ...], Field(min_length=1, max_length=1_000)]
-
-
-def _settings(model: _Agent, path: Path) -> Settings:
-    place = path.parent / model.agent.socket
+def _settings(tables: dict[str, Any], path: Path) -> Settings:
+    agent = tables["agent"]
+    place = path.parent / agent["socket"]
     if len(str(place).encode()) > _PATH_BYTES:
         raise ConfigError(f"{path.name}: agent.socket: longer than {_PATH_BYTES} bytes", hint="name a shorter path")
-    sites = tuple(Config.read(path.parent / site.config) for site in model.sites)
+    sites = tuple(Config.read(path.parent / site["config"]) for site in tables["sites"])
     for what in ("name", "folder"):
         if len({str(getattr(site, what)) for site in sites}) < len(sites):
             raise ConfigError(f"{path.name}: two sites have one {what}", hint=f"each site.toml has a {what} of its own")
     return Settings(
         socket=place,
-        group=_number(f"group:{model.agent.group}", path.name)[1] if model.agent.group else None,
-        allowed=_allowed(model.agent.allow, path.name),
-        points_per_s=model.agent.points_per_s,
-        connections=model.agent.connections,
+        group=_number(f"group:{agent['group']}", path.name)[1] if agent["group"] else None,
+        allowed=_allowed(agent["allow"], path.name),
+        points_per_s=agent["points_per_s"],
+        connections=agent["connections"],
         sites=sites,
     )
 
 
-def _allowed(names: tuple[str, ...], where: str) -> Allowed:
+def _allowed(names: Sequence[str], where: str) -> Allowed:
     numbers = [_number(name, where) for name in names]
     return Allowed(
         frozenset(number for is_user, number in numbers if is_user),

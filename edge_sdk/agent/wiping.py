@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from edge_sdk.clock import mono_ms
 from edge_sdk.core.receipt import Firmware
+from edge_sdk.core.shim_bytes import COUNT32
 from edge_sdk.core.shim_ids import ALL_PURPOSES
-from edge_sdk.core.shim_wire import COUNT32, encode_wipe
+from edge_sdk.core.shim_wire import encode_wipe
 
 ASK_EVERY_S: Final = 1.0
 _MORE_S: Final = 1.0  # for the answer to come back from the loop

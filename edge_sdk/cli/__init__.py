@@ -59,6 +59,7 @@ def parser(*, only_agent: bool = False) -> argparse.ArgumentParser:
 def _groups() -> list[ModuleType]:
     # Imported here, because together they take megabytes.
     from edge_sdk.cli import (
+        bench,
         collector,
         consent,
         demo,
@@ -75,4 +76,4 @@ def _groups() -> list[ModuleType]:
     )
 
     seeing = [standing, outbox, doctor, consent, rights]
-    return [demo, setup, policy, profile, preview, replay, agent, *seeing, shim, collector]
+    return [demo, setup, policy, profile, preview, replay, agent, *seeing, bench, shim, collector]

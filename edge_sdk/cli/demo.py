@@ -18,18 +18,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_sdk import files
-from edge_sdk.cli import demo_acts, demo_canary, demo_endings, demo_endings_report, demo_plant, demo_report, demo_rows
+from edge_sdk.cli import (
+    before_after,
+    demo_acts,
+    demo_canary,
+    demo_endings,
+    demo_endings_report,
+    demo_plant,
+    demo_report,
+    demo_rows,
+)
 from edge_sdk.cli.collector import found
 from edge_sdk.cli.demo_folders import Folders, fresh, write_readings
 from edge_sdk.cli.demo_relay import Relay
-from edge_sdk.cli.demo_stage import Child, FolderWatch, port_of
+from edge_sdk.cli.demo_stage import Child, FolderWatch, finished, hasten, port_of
+from edge_sdk.cli.demo_upload import upload_of
 from edge_sdk.cli.progress import progress
+from edge_sdk.cli.wire import exchanges
 from edge_sdk.clock import mono_ms, wall_s
 from edge_sdk.collector.folder import OpenerReport, enrol_code, open_rows, opener_report
 from edge_sdk.core.claims import Mechanism
 from edge_sdk.core.policy import Basis, Policy
 from edge_sdk.core.table import Row
-from edge_sdk.errors import UplinkError
 from edge_sdk.policy_file import find_policy
 from edge_sdk.sources.replay import Recorded
 
@@ -88,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         played = play(folders, arguments.policy, policy, parts.main, minimiser, relay)
         _keep(folders, played)
         faults = judge(folders, policy, parts.main, played)
+        faults += before_after.show(upload_of(parts.main), exchanges(relay))
         faults += _end(folders, policy, parts, minimiser, relay)
     took_s = (mono_ms() - began_ms) / 1000
     if faults:
@@ -129,8 +140,8 @@ def play(
         relay.target = port_of(collector)
         code = enrol_code(folders.collector, now_s=wall_s())
         address = ["--address", f"http://127.0.0.1:{relay.port}", "--root", root, "--code", code]
-        enrolled = _finish(Child(["init", site, "--policy", policy_name, "--name", "demo", *address]))
-        _hasten(folders.config)
+        enrolled = finished(Child(["init", site, "--policy", policy_name, "--name", "demo", *address]))
+        hasten(folders.config)
         with progress("gateway", files.size(folders.readings)) as tell:
             gateway = Child(_replay(folders), lambda line: _pass_on(line, tell))
             with gateway, FolderWatch(folders.state) as watch:
@@ -215,23 +226,8 @@ def _keep_logs(folders: Folders, logs: Mapping[str, str]) -> None:
         files.write(folders.top / "logs" / f"{name.replace(' ', '-').replace('/', '_')}.log", log.encode("utf-8"))
 
 
-def _hasten(config: Path) -> None:
-    """
-    Shorten the wait after a start: no other device starts here.
-    """
-    text = files.read(config, 1 << 16).decode("utf-8")
-    files.write(config, text.replace('jitter = "30s"', 'jitter = "100ms"').encode("utf-8"), 0o644)
-
-
 def _replay(folders: Folders) -> list[str]:
     return ["replay", str(folders.readings), "--config", str(folders.config), "--cut", "--timeout", str(_DRAIN_S)]
-
-
-def _finish(child: Child) -> str:
-    with child:
-        if child.wait():
-            raise UplinkError(f"'edge-sdk {child.words[0]}' failed", hint=child.log.strip())
-    return child.log
 
 
 def _pass_on(line: str, tell: Callable[[int], None]) -> None:

@@ -15,8 +15,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Final
 
+from edge_sdk.cli import preview_frame
 from edge_sdk.cli.policy import cadence
 from edge_sdk.cli.tables import print_table
 from edge_sdk.clock import Clock
@@ -37,7 +39,7 @@ from edge_sdk.core.policy import (
 )
 from edge_sdk.core.pseudonym import Pseudonyms
 from edge_sdk.core.units import format_duration
-from edge_sdk.errors import BadInput
+from edge_sdk.errors import BadInput, ConfigError
 from edge_sdk.policy_file import PROFILES, find_policy
 from edge_sdk.recording import Recording
 from edge_sdk.sources.replay import BadLine, Recorded, read_jsonl
@@ -68,7 +70,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "when there are none, what the policy does with any. Readings are shown as they are.",
     )
     which = f"a policy file, or the name of a profile ({', '.join(PROFILES)})"
-    preview.add_argument("policy", metavar="FILE|NAME", help=which)
+    preview.add_argument("policy", metavar="FILE|NAME", nargs="?", help=which)
+    preview.add_argument("--profile", metavar="FILE|NAME", help="the same, by name")
+    preview.add_argument(
+        "--frame", metavar="FRAME",
+        help="an upload of an APsystems ECU (APS18...END, or - for standard input) instead of readings: also sends "
+        "what it says, on loopback, and shows what an observer learns from either",
+    )  # fmt: skip
+    preview.add_argument("--folder", default=".preview", help="of what --frame makes and removes (default: .preview)")
     preview.set_defaults(func=run)
 
 
@@ -77,22 +86,38 @@ def run(arguments: argparse.Namespace) -> int:
     Show the plan of a policy, or what becomes of the readings on standard input.
 
     Raises:
-        ConfigError: when the policy is wrong.
-        BadInput: when a line is no reading.
+        ConfigError: when the policy is wrong, or none or two are named.
+        BadInput: when a line is no reading, or the frame none.
     """
-    policy = find_policy(arguments.policy)
+    name = _policy_named(arguments)
+    policy = find_policy(name)
+    if arguments.frame is not None:
+        upload = preview_frame.read_frame(arguments.frame)
+        _show_readings(policy, preview_frame.readings_of(upload))
+        return preview_frame.run(policy, name, upload, Path(arguments.folder))
     readings = [] if sys.stdin.isatty() else _readings()
-    if not readings:
-        for kind in policy.kinds.values():
-            _show_plan(policy, kind)
+    if readings:
+        _show_readings(policy, readings)
         return 0
+    for kind in policy.kinds.values():
+        _show_plan(policy, kind)
+    return 0
+
+
+def _policy_named(arguments: argparse.Namespace) -> str:
+    if (arguments.policy is None) == (arguments.profile is None):
+        raise ConfigError("preview takes one policy", hint="edge-sdk preview NAME, or --profile NAME")
+    name: str = arguments.policy or arguments.profile
+    return name
+
+
+def _show_readings(policy: Policy, readings: Sequence[Recorded]) -> None:
     outcome = _minimise(policy, readings)
     for kind in policy.kinds.values():
         of_kind = [reading for reading in readings if reading.kind == kind.name]
         if of_kind:
             _show_kind(policy, kind, of_kind)
     _show_rows(policy, outcome)
-    return 0
 
 
 def _readings() -> list[Recorded]:

@@ -139,6 +139,15 @@ class StateKey(SecretBytes):
 
 
 @final
+class PolicyKey(SecretBytes):
+    """
+    Authenticates the policies that were checked before, so that they need not be read again.
+    """
+
+    __slots__ = ()
+
+
+@final
 class LedgerKey(SecretBytes):
     """
     Encrypts the ledger.
@@ -320,6 +329,13 @@ def source_tag_key(key: PurposeKey) -> bytes:
     Derive the key that stands in for raw source names in journalled windows of one purpose.
     """
     return _hkdf(key.reveal(), labels.SOURCE_TAG)
+
+
+def policy_cache_key(key: StateKey) -> PolicyKey:
+    """
+    Derive the key that checked policies are kept under; it goes with the generation, as the state key does.
+    """
+    return PolicyKey(_hkdf(key.reveal(), labels.POLICY_CACHE))
 
 
 def next_pseudonym_key(key: PseudonymKey) -> PseudonymKey:

@@ -18,6 +18,7 @@ ROUTE_MAC: Final = b"mac"
 ROUTE_PHASE: Final = b"phase"
 STREAM: Final = "edge-sdk/stream/1"
 SOURCE_TAG: Final = b"edge-sdk/source-tag/1"
+POLICY_CACHE: Final = b"edge-sdk/policy-cache/1"
 PSEUDONYM_RATCHET: Final = b"edge-sdk/pseudonym-ratchet/1"
 
 # Names of keys (SPEC 2).

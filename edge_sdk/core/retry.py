@@ -9,7 +9,6 @@ Does not: count attempts or judge answers (receipt). Neighbours: uplink above.
 
 from __future__ import annotations
 
-import email.utils
 import re
 from typing import Final
 
@@ -49,6 +48,8 @@ def retry_after_s(header: str, now_s: int) -> float | None:
 
 
 def _http_date_s(text: str) -> int | None:
+    import email.utils  # a twentieth of a start, and few collectors answer with a date
+
     try:
         parts = email.utils.parsedate_tz(text)
         return None if parts is None else email.utils.mktime_tz(parts)

@@ -16,7 +16,7 @@ from typing import Final
 
 from edge_sdk.core import cbor
 from edge_sdk.core.policy import Field, FieldType, Kind, Policy
-from edge_sdk.core.shim_wire import MAX_FIELD
+from edge_sdk.core.shim_bytes import MAX_FIELD
 from edge_sdk.errors import ConfigError
 
 MAX_PURPOSES: Final = 20

@@ -3,7 +3,7 @@ The messages of the shim socket, strictly: bytes of a firmware process into valu
 
 Owns: wire version 1 (docs/shim_wire.md), a decoder of its own and the encoders of what goes down. Its own, because it
 runs for every point: the pure-Python cbor2 of 32-bit boards takes several times as long, and both take more of CBOR
-than the wire has.
+than the wire has. Bytes are taken apart by shim_bytes, points by shim_points.
 Rules: one message, one definite array, shortest heads, nothing behind it; a message of an unknown type is None, any
 other fault is Malformed with the name of the part and the offset, never a value.
 Does not: read sockets, know field numbers (shim_ids) or make readings of points (sources.shim).
@@ -11,25 +11,20 @@ Does not: read sockets, know field numbers (shim_ids) or make readings of points
 
 from __future__ import annotations
 
-import math
+import re
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, TypeAlias
 
+from edge_sdk.core.shim_bytes import COUNT32, MAX_COUNT, MAX_FIELD, MAX_SLOT, NATURAL, Reader, whole
+from edge_sdk.core.shim_points import Run, Shapes
 from edge_sdk.errors import Malformed
 
 WIRE: Final = 1
 MESSAGE_LIMIT: Final = 4096
 MAX_POINTS: Final = 64
-MAX_FIELD: Final = (1 << 12) - 1
-MAX_SLOT: Final = (1 << 16) - 1
-MAX_COUNT: Final = (1 << 53) - 1
-COUNT32: Final = 1 << 32  # drop counters wrap here
 TTL_MS: Final = 120_000
-
-Value: TypeAlias = int | float | bool
-Point: TypeAlias = tuple[int, int, int, Value]  # field number, source slot, ms after the batch's t0, value
 
 
 class Result(IntEnum):
@@ -94,7 +89,8 @@ class Batch:
     first: int
     t0_ms: int
     drops: Drops
-    points: list[Point]
+    count: int
+    runs: list[Run]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,45 +137,66 @@ class Beat:
 
 Up: TypeAlias = Hello | Batch | Source | Text | Wiped | Beat
 
-_POINT: Final = 0x84  # head of an array of 4
-_DOUBLE: Final = 0xFB
-_UNUSUAL: Final = 24
-_BINARY64: Final = struct.Struct(">d").unpack_from
-# Values in their usual forms: how to read what follows the head, its width, and from which value on that form is due.
-_USUAL: Final = {
-    24: (struct.Struct(">B").unpack_from, 1, 24),
-    25: (struct.Struct(">H").unpack_from, 2, 1 << 8),
-    26: (struct.Struct(">I").unpack_from, 4, 1 << 16),
-    _DOUBLE: (_BINARY64, 8, math.nan),  # never due by its size
-}
-_SHORTEST: Final = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}
+_BATCH: Final = 2
+_USUAL_BATCH: Final = re.compile(  # up to its points, whose number comes last
+    rb"\x85\x02(%b)(%b)(\x85(?:%b){5})([\x81-\x97]|\x98[\x18-\x40])" % (NATURAL, NATURAL, NATURAL), re.DOTALL
+).match
 _ARITY: Final = {1: 8, 2: 5, 3: 4, 4: 4, 5: 3, 6: 3}
 
 
-def decode_up(message: bytes) -> Up | None:
+class Decoder:
     """
-    Return what a shim says; None for a type that this version does not know.
+    Makes messages of the bytes of one connection; remembers what they look like, and the last drops.
+    """
 
-    Raises:
-        Malformed: empty, over 4096 bytes, or not as docs/shim_wire.md has it.
-    """
-    if not 0 < len(message) <= MESSAGE_LIMIT:
-        raise Malformed(f"a shim message has 1 to {MESSAGE_LIMIT} bytes")
-    try:
-        reader = _Reader(message)
+    def __init__(self) -> None:
+        self._shapes = Shapes()
+        self._drops: tuple[bytes, Drops] = b"", Drops(0, 0, 0, 0, 0)
+
+    def decode(self, message: bytes) -> Up | None:
+        """
+        Return what a shim says; None for a type that this version does not know.
+
+        Raises:
+            Malformed: empty, over 4096 bytes, or not as docs/shim_wire.md has it.
+        """
+        if not 0 < len(message) <= MESSAGE_LIMIT:
+            raise Malformed(f"a shim message has 1 to {MESSAGE_LIMIT} bytes")
+        reader = Reader(message)
+        try:
+            usual = _USUAL_BATCH(message)
+            said = self._message(reader) if usual is None else self._usual_batch(reader, usual)
+        except (IndexError, struct.error):
+            raise Malformed("shim message is cut short", len(message)) from None
+        if said is not None and reader.at != len(message):
+            # Also how a string or number that is cut short shows: its end lies behind the message's.
+            raise Malformed("shim message: its end is not where it should be", min(reader.at, len(message)))
+        return said
+
+    def _message(self, reader: Reader) -> Up | None:
         count = reader.head(4, 255, "message")
         kind = reader.head(0, COUNT32 - 1, "type")
         if kind not in _ARITY:
             return None
         if count != _ARITY[kind]:
             raise Malformed("shim message: number of elements", 0)
-        said = _read(reader, kind)
-    except (IndexError, struct.error):
-        raise Malformed("shim message is cut short", len(message)) from None
-    if reader.at != len(message):
-        # Also how a string or number that is cut short shows: its end lies behind the message's.
-        raise Malformed("shim message: its end is not where it should be", min(reader.at, len(message)))
-    return said
+        if kind != _BATCH:
+            return _read(reader, kind)
+        first, t0_ms = reader.head(0, MAX_COUNT, "first"), reader.head(0, MAX_COUNT, "t0")
+        drops = _drops(reader)
+        count = reader.head(4, MAX_POINTS, "points")
+        if not count:
+            raise Malformed("shim message: a batch has a point", reader.at)
+        return Batch(first, t0_ms, drops, count, self._shapes.read(reader, count))
+
+    def _usual_batch(self, reader: Reader, found: re.Match[bytes]) -> Batch:
+        first, t0_ms, drops, count = found.groups()
+        if drops != self._drops[0]:
+            reader.at = found.start(3)
+            self._drops = drops, _drops(reader)
+        reader.at = found.end()
+        points = count[-1] & 0x7F  # of one byte the type, of two the head goes
+        return Batch(whole(first), whole(t0_ms), self._drops[1], points, self._shapes.read(reader, points))
 
 
 def encode_welcome(result: Result, *, max_points: int, points_per_s: int) -> bytes:
@@ -210,109 +227,9 @@ def encode_bye(reason: Bye) -> bytes:
     return _array(19, reason)
 
 
-class _Reader:
-    """
-    Takes a message apart from the front; an IndexError or struct.error where it ends too early.
-    """
-
-    __slots__ = ("at", "data")
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
-
-    def head(self, major: int, most: int, what: str) -> int:
-        """
-        Return the argument of a shortest head of *major*, at most *most*.
-        """
-        start, data = self.at, self.data
-        low = data[start] & 31
-        if data[start] >> 5 != major or low > 27:
-            raise Malformed(f"shim message: {what} has another type", start)
-        self.at += 1
-        if low > 23:
-            width = 1 << low - 24
-            argument = int.from_bytes(data[self.at : self.at + width])
-            self.at += width
-            if argument < _SHORTEST[low]:
-                raise Malformed(f"shim message: {what} has a head longer than needed, or is cut short", start)
-            low = argument
-        if low > most:
-            raise Malformed(f"shim message: {what} is out of its range", start)
-        return low
-
-    def integer(self, bits: int, what: str) -> int:
-        """
-        Return a whole number of so many bits, sign included.
-        """
-        major = self.data[self.at] >> 5
-        argument = self.head(major & 1, (1 << bits - 1) - 1, what)
-        return -1 - argument if major else argument
-
-    def octets(self, size: int, what: str) -> bytes:
-        """
-        Return a byte string of *size* bytes.
-        """
-        if self.head(2, size, what) != size:
-            raise Malformed(f"shim message: {what} is shorter than {size} bytes", self.at)
-        self.at += size
-        return self.data[self.at - size : self.at]
-
-    def text(self, least: int, most: int, what: str) -> str:
-        """
-        Return text of *least* to *most* bytes without control characters.
-        """
-        size = self.head(3, most, what)
-        start, self.at = self.at, self.at + size
-        raw = self.data[start : self.at]
-        if size < least or any(byte < 32 or byte == 127 for byte in raw):
-            raise Malformed(f"shim message: {what} is too short, or has a control character", start)
-        try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError:
-            raise Malformed(f"shim message: {what} is not UTF-8", start) from None
-
-    def point(self) -> Point:
-        """
-        Return one point.
-        """
-        if self.data[self.at] != _POINT:
-            raise Malformed("shim message: a point is an array of 4", self.at)
-        self.at += 1
-        names = self.head(0, MAX_FIELD, "field"), self.head(0, MAX_SLOT, "slot")
-        return *names, self.integer(32, "dt"), self.value()
-
-    def value(self) -> Value:
-        """
-        Return a whole number of 64 bits, a finite binary64 or a truth.
-        """
-        form = self.data[self.at]
-        if form in (0xF4, 0xF5):
-            self.at += 1
-            return form == 0xF5
-        if form != _DOUBLE:
-            return self.integer(64, "value")
-        number: float = _BINARY64(self.data, self.at + 1)[0]
-        if not math.isfinite(number):
-            raise Malformed("shim message: a value is no finite number", self.at)
-        self.at += 9
-        return number
-
-    def drops(self) -> Drops:
-        """
-        Return the counters of dropped points.
-        """
-        if self.head(4, 5, "drops") != 5:
-            raise Malformed("shim message: drops has 5 counters", self.at)
-        return Drops(*[self.head(0, COUNT32 - 1, "drops") for _ in range(5)])
-
-
-def _read(reader: _Reader, kind: int) -> Up:
+def _read(reader: Reader, kind: int) -> Up:
     head, text = reader.head, reader.text
     match kind:
-        case 2:
-            first, t0_ms, drops = head(0, MAX_COUNT, "first"), head(0, MAX_COUNT, "t0"), reader.drops()
-            return Batch(first, t0_ms, drops, _points(reader))
         case 1:
             versions = head(0, 255, "wire_min"), head(0, 255, "wire_max"), head(0, COUNT32 - 1, "shim version")
             names = reader.octets(8, "schema hash"), reader.octets(8, "boot nonce")
@@ -324,53 +241,13 @@ def _read(reader: _Reader, kind: int) -> Up:
         case 5:
             return Wiped(head(0, COUNT32 - 1, "wipe id"), bool(head(0, 1, "result")))
         case _:
-            return Beat(head(0, MAX_COUNT, "first"), reader.drops())
+            return Beat(head(0, MAX_COUNT, "first"), _drops(reader))
 
 
-def _points(reader: _Reader) -> list[Point]:  # noqa: C901 - runs for every point: no call but for what is unusual
-    """
-    Return the points of a batch.
-
-    The usual forms are read here without a call for each number; where one is unusual, or wrong, the reader says.
-    """
-    count = reader.head(4, MAX_POINTS, "points")
-    if not count:
-        raise Malformed("shim message: a batch has a point", reader.at)
-    data, at = reader.data, reader.at
-    points: list[Point] = []
-    add, value = points.append, 0.0
-    for _ in range(count):
-        start, field, slot = at, data[at + 1], data[at + 2]
-        at += 3
-        if field == 24 and slot > 23:
-            field, slot, at = slot, data[at], at + 1
-        elif field > 23:
-            slot = _UNUSUAL
-        offset_ms, form = data[at], data[at + 1]
-        at += 2
-        if offset_ms > 23:
-            if offset_ms == 24 and form > 23:
-                offset_ms, form, at = form, data[at], at + 1
-            elif offset_ms == 25 and form:
-                offset_ms, form, at = form << 8 | data[at], data[at + 1], at + 2
-            else:
-                slot = _UNUSUAL
-        if slot < 24 and data[start] == _POINT:
-            if form < 24:
-                add((field, slot, offset_ms, form))
-                continue
-            if (read := _USUAL.get(form)) is not None:
-                unpack, width, least = read
-                value = unpack(data, at)[0]
-                if value >= least or (form == _DOUBLE and value - value == 0.0):
-                    add((field, slot, offset_ms, value))
-                    at += width
-                    continue
-        reader.at = start
-        add(reader.point())
-        at = reader.at
-    reader.at = at
-    return points
+def _drops(reader: Reader) -> Drops:
+    if reader.head(4, 5, "drops") != 5:
+        raise Malformed("shim message: drops has 5 counters", reader.at)
+    return Drops(*[reader.head(0, COUNT32 - 1, "drops") for _ in range(5)])
 
 
 def _array(kind: int, *items: int) -> bytes:

@@ -17,11 +17,9 @@ from typing import Any
 
 from edge_sdk.core.policy import NUMERIC, Field, FieldType, Kind
 from edge_sdk.core.units import Step
-from edge_sdk.policy_file.problems import Place, listed, one_of
+from edge_sdk.policy_file.problems import NAME, NAME_RULE, Place, listed, one_of
 from edge_sdk.policy_file.tables import (
     BINARY64_INTEGER,
-    NAME,
-    NAME_RULE,
     FieldTable,
     KindTable,
     descriptions,

@@ -8,12 +8,14 @@ Knows nothing of policies; its neighbours are the other modules of this room.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from edge_sdk.errors import ConfigError
 
+NAME = r"[a-z][a-z0-9_]{0,31}"
+NAME_RULE = "a name is a to z, 0 to 9 and _, begins with a letter and has at most 32 characters"
+MAX_CHARACTERS = 1 << 20
 SHOWN_LIMIT = 100  # lines; a file that is wrong throughout is not worth more of the terminal
 _NAME_LIMIT = 40
 
@@ -102,6 +104,8 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     """
     Return the one of *choices* that *word* most likely meant, None when nothing is near.
     """
+    import difflib  # only who mistypes a word needs it
+
     near = difflib.get_close_matches(word[:_NAME_LIMIT], list(choices), n=1, cutoff=0.6)
     return near[0] if near else None
 

@@ -20,12 +20,10 @@ from edge_sdk.core.claims import Mechanism
 from edge_sdk.core.policy import Basis, FieldClass, FieldType, Window
 from edge_sdk.core.terms import TRANSFERS, ChildAccount
 from edge_sdk.core.units import parse_duration
-from edge_sdk.policy_file.problems import Place, Wrong, listed, nearest, one_of
+from edge_sdk.policy_file.problems import NAME, NAME_RULE, Place, Wrong, listed, nearest, one_of
 
 BINARY64_INTEGER = 1 << 53
 _DIGITS = 40
-NAME = r"[a-z][a-z0-9_]{0,31}"
-NAME_RULE = "a name is a to z, 0 to 9 and _, begins with a letter and has at most 32 characters"
 
 _UNKEYED_WORDS = "hash hashed md5 sha sha1 sha224 sha256 sha384 sha512 sha3 crc crc32 blake2b blake2s digest"
 UNKEYED = frozenset(_UNKEYED_WORDS.split())

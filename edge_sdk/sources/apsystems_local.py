@@ -1,10 +1,11 @@
 """
-What an APsystems ECU tells anyone on its LAN: three answers on TCP port 8899, and the file it writes for its own app.
+What an APsystems ECU tells anyone on its LAN, by three answers on TCP port 8899, and what it keeps on its own disk.
 
 Each answer is a frame of type 11 to a question of the same type: the ECU itself (0001), its inverters (0002), how well
 they are heard (0030). The file ``parameters_app.conf`` has the values of the second as lines of text. Both are written
 after each round of the radio, every five minutes; ``stamp`` says which round it is, in the ECU's own local time, so it
-tells rounds apart and nothing else.
+tells rounds apart and nothing else. Its database has events of inverters (table ``Event``, columns ``device`` and
+``eve``), as a text with a 0 or 1 for each bit.
 
 Owns: the questions, and what an answer says as readings by the names that the profile apsystems_ema declares.
 Rules: a frame is right to its last byte or Malformed; serials are twelve digits; nothing found is in a message.
@@ -33,6 +34,8 @@ _TEMPERATURE_IS_ABOVE: Final = -100
 _SIGNAL_FULL: Final = 255
 _SERIAL: Final = re.compile(r"[0-9]{12}")
 _STAMP: Final = re.compile(r"20[0-9]{12}")
+_WORD_BITS: Final = 32
+_BITS: Final = re.compile(r"[01]{0,96}")
 _WHOLE: Final = re.compile(r"[0-9]{1,6}")
 _TENTHS: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9])?")
 
@@ -135,16 +138,30 @@ def parse_parameters(content: bytes) -> Round:
     """
     if len(content) > MAX_FILE_BYTES:
         raise Malformed(f"parameter file: longer than {MAX_FILE_BYTES} bytes")
-    try:
-        lines = content.decode("ascii").split("\n")
-    except UnicodeDecodeError as error:
-        raise Malformed("parameter file: not ASCII", error.start) from None
+    if not content.isascii():
+        raise Malformed("parameter file: not ASCII")
+    lines = content.decode("ascii").split("\n")
     head, rows = lines[0].rstrip("\r").split(","), [line.rstrip("\r") for line in lines[1:] if line.strip()]
     if len(head) != 3 or not _WHOLE.fullmatch(head[1]) or not _STAMP.fullmatch(head[2]):
         raise Malformed("parameter file: line 1 is not version, count and time")
     if int(head[1]) != len(rows) or len(rows) > MAX_INVERTERS:
         raise Malformed(f"parameter file: {len(rows)} lines of inverters, and line 1 says another number")
     return Round(head[2], tuple(_line(row.split(","), number) for number, row in enumerate(rows, 2)))
+
+
+def parse_events(device: object, eve: object) -> Fields:
+    """
+    Return one row of the table of events: a reading of kind ``alarm``, its bits in words of 32, the first bit lowest.
+
+    Raises:
+        Malformed: it is no serial, or no text of bits.
+    """
+    if not isinstance(device, str) or not _SERIAL.fullmatch(device):
+        raise Malformed("ECU event: device is not twelve digits")
+    if not isinstance(eve, str) or not _BITS.fullmatch(eve):
+        raise Malformed(f"ECU event: eve is no text of up to {3 * _WORD_BITS} bits")
+    words = (eve[at : at + _WORD_BITS] for at in range(0, 3 * _WORD_BITS, _WORD_BITS))
+    return {"serial": device} | {f"events_{at}": int(word[::-1] or "0", 2) for at, word in enumerate(words, 1)}
 
 
 def _question(code: str, ecu_id: str) -> bytes:

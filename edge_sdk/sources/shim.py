@@ -11,17 +11,31 @@ Does not: decode bytes (core.shim_wire), read clocks or record (agent).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
 
-from edge_sdk.core.policy import FieldType, Kind
+from edge_sdk.core.policy import Field, FieldType, Kind
 from edge_sdk.core.shim_ids import Numbered, Schema
-from edge_sdk.core.shim_wire import Point, Source, Text
+from edge_sdk.core.shim_points import Run
+from edge_sdk.core.shim_wire import Source, Text
 
 COMPLETE_AFTER_MS: Final = 1_000
 MAX_SLOTS: Final = 1_024  # of one connection
+_MAX_PLANS: Final = 256  # of one connection: runs of the same fields have one
+
+_UNFIT: Final = ""  # no field has this name
 
 Deliver = Callable[[str, dict[str, Any], int, int], None]  # kind, fields, monotonic ms, points it was made of
+
+
+class _Plan(NamedTuple):
+    """
+    What becomes of a run with certain fields: their names, which of them are labels, how many are not of the kind.
+    """
+
+    names: tuple[str, ...]
+    enums: tuple[tuple[str, tuple[str, ...]], ...]
+    unfit: int
 
 
 class _Slot:
@@ -29,18 +43,14 @@ class _Slot:
     One device: what each of its readings begins with, and the reading that is open.
     """
 
-    __slots__ = ("at", "at_ms", "base", "fields", "kind", "plain", "points", "seen_ms")
+    __slots__ = ("at", "at_ms", "base", "fields", "kind", "points", "seen_ms")
 
-    def __init__(self, kind: Kind, name: str, plain: Mapping[int, str]) -> None:
+    def __init__(self, kind: Kind, name: str) -> None:
         self.kind = kind
-        self.plain = plain  # names of fields whose values need no look, by number
         self.base: dict[str, Any] = {kind.source: name}
         self.fields: dict[str, Any] = {}
         self.points = 0
         self.at = self.at_ms = self.seen_ms = 0
-
-
-_NOBODY: Final = _Slot(Kind("", "", 0, ()), "", {})  # of points whose slot nobody declared; nothing is put into it
 
 
 class Readings:
@@ -57,11 +67,10 @@ class Readings:
         self.counts = counts
         self._kinds = schema.kinds
         self._numbered = schema.fields
-        self._labels = {one.number: one for one in schema.fields if one.field.type is FieldType.ENUM}
-        self._plain: dict[str, dict[int, str]] = {kind.name: {} for kind in schema.kinds}
+        self._fields: dict[str, dict[int, Field]] = {kind.name: {} for kind in schema.kinds}
         for one in schema.fields:
-            if one.field.type is not FieldType.ENUM:
-                self._plain[one.kind.name][one.number] = one.field.name
+            self._fields[one.kind.name][one.number] = one.field
+        self._plans: dict[tuple[str, tuple[int, ...]], _Plan] = {}
         self._deliver = deliver
         self._slots: dict[int, _Slot] = {}
         self._open: dict[int, _Slot] = {}
@@ -74,8 +83,7 @@ class Readings:
             self.counts["shim_bad_source"] += 1
             return
         self._complete(self._open.pop(said.slot, None))
-        kind = self._kinds[said.kind - 1]
-        self._slots[said.slot] = _Slot(kind, said.id, self._plain[kind.name])
+        self._slots[said.slot] = _Slot(self._kinds[said.kind - 1], said.id)
 
     def tell(self, said: Text) -> None:
         """
@@ -90,7 +98,7 @@ class Readings:
         else:
             slot.base[one.field.name] = _told(one, said.text)
 
-    def take(self, points: Iterable[Point], *, t0: int, t0_ms: int, now_ms: int) -> int:
+    def take(self, runs: Iterable[Run], *, t0: int, t0_ms: int, now_ms: int) -> int:
         """
         Put points to their readings; return how many belong to none.
 
@@ -99,24 +107,29 @@ class Readings:
             t0_ms: the same instant on the agent's, suspend included.
             now_ms: the agent's monotonic clock.
         """
-        lost, slot = 0, _NOBODY
-        fields, plain = slot.fields, slot.plain
-        last_slot = last_ms = -1
-        for number, at_slot, offset_ms, value in points:
-            if at_slot != last_slot or offset_ms != last_ms:
-                last_slot, last_ms = at_slot, offset_ms
-                slot = self._reading(at_slot, t0 + offset_ms, t0_ms + offset_ms, now_ms)
-                fields, plain = slot.fields, slot.plain
-            name = plain.get(number)
-            if name is not None:
-                fields[name] = value
-                slot.points += 1
-            elif (enum := self._labels.get(number)) is not None and enum.kind is slot.kind:
-                fields[enum.field.name] = _label(enum.field.values, value)
-                slot.points += 1
-            else:
-                self.counts["shim_no_source" if slot is _NOBODY else "shim_unfit"] += 1
-                lost += 1
+        lost = 0
+        slots, plans = self._slots, self._plans
+        for numbers, at_slot, offset_ms, values in runs:
+            slot = slots.get(at_slot)
+            if slot is None:
+                self.counts["shim_no_source"] += len(numbers)
+                lost += len(numbers)
+                continue
+            if slot.at != t0 + offset_ms or not slot.points:
+                self._begin(at_slot, slot, t0 + offset_ms, t0_ms + offset_ms)
+            slot.seen_ms = now_ms
+            names, enums, unfit = plans.get((slot.kind.name, numbers)) or self._plan(slot.kind, numbers)
+            fields = slot.fields
+            fields.update(zip(names, values))  # noqa: B905 - as many as there are: the decoder saw to it
+            for name, labels in enums:
+                value = fields[name]
+                if type(value) is int and 0 <= value < len(labels):  # what is no place stays, and is no valid value
+                    fields[name] = labels[value]
+            slot.points += len(names) - unfit
+            if unfit:
+                del fields[_UNFIT]
+                self.counts["shim_unfit"] += unfit
+                lost += unfit
         return lost
 
     def complete(self, now_ms: int) -> int | None:
@@ -145,31 +158,36 @@ class Readings:
         self._open.clear()
         return points
 
-    def _reading(self, at_slot: int, at: int, at_ms: int, now_ms: int) -> _Slot:
-        slot = self._slots.get(at_slot)
-        if slot is None:
-            return _NOBODY
-        if slot.at != at or not slot.points:
-            self._complete(slot)
-            slot.at, slot.at_ms = at, at_ms
-            slot.fields = slot.base.copy()
-            self._open[at_slot] = slot
-        slot.seen_ms = now_ms
-        return slot
+    def _plan(self, kind: Kind, numbers: tuple[int, ...]) -> _Plan:
+        """
+        Return what becomes of runs of the fields *numbers* in a slot of *kind*.
+        """
+        known = self._fields[kind.name]
+        fields = [known.get(number) for number in numbers]
+        plan = _Plan(
+            tuple(_UNFIT if field is None else field.name for field in fields),
+            tuple((field.name, field.values) for field in set(fields) if field and field.type is FieldType.ENUM),
+            fields.count(None),
+        )
+        if len(self._plans) >= _MAX_PLANS:
+            self._plans.clear()
+        self._plans[kind.name, numbers] = plan
+        return plan
+
+    def _begin(self, at_slot: int, slot: _Slot, at: int, at_ms: int) -> None:
+        """
+        Hand over what is open of a slot, and open its reading of another time.
+        """
+        self._complete(slot)
+        slot.at, slot.at_ms = at, at_ms
+        slot.fields = slot.base.copy()
+        self._open[at_slot] = slot
 
     def _complete(self, slot: _Slot | None) -> None:
         if slot is not None and slot.points:
             points, slot.points = slot.points, 0
             self._deliver(slot.kind.name, slot.fields, slot.at_ms, points)
             slot.fields = {}
-
-
-def _label(labels: tuple[str, ...], value: object) -> object:
-    """
-    Return the label at a place; a place that is none stays what it is, and is no valid value.
-    """
-    is_place = type(value) is int and 0 <= value < len(labels)
-    return labels[value] if is_place and isinstance(value, int) else value
 
 
 def _told(one: Numbered, text: str) -> object:

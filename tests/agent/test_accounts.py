@@ -4,12 +4,18 @@ Every point a shim sent is a row, a counted drop, or part of a gap of exactly th
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import signal
 import time
 from pathlib import Path
 
+import pytest
+
+from edge_sdk.agent.accounts import Accounts
 from edge_sdk.core.batch import Reason
+from edge_sdk.core.shim_wire import Drops
+from edge_sdk.recording import Recording
 from tests.agent.house import INVERTER, House, agent, until, warmed
 from tests.agent.shim import Shim
 from tests.agent.test_rows import delivered, inverter
@@ -57,11 +63,14 @@ def test_what_a_killed_agent_had_not_read_is_a_gap_of_as_many_points(tmp_path: P
 
 def test_the_loss_is_told_upstream_as_a_gap_of_unknown_length(tmp_path: Path) -> None:
     site = warmed(local_site(tmp_path))
-    with agent(tmp_path, site) as house, house.shim() as shim:
-        shim.sent = 64
-        shim.source(0, INVERTER, CANARY)
-        sent(shim, range(3))
-        house.stop()
+    with agent(tmp_path, site) as house:
+        house.stop()  # the site was served: from now on every point that was sent was sent to it
+        house.start()
+        with house.shim() as shim:
+            shim.sent = 64
+            shim.source(0, INVERTER, CANARY)
+            sent(shim, range(3))
+            house.stop()
     delivered(site)
     told = [gap for gap in site.gaps() if gap.reason is Reason.OVERFLOW]
     assert {gap.count for gap in told} == {None}
@@ -107,6 +116,24 @@ def test_a_count_that_falls_ends_the_connection(tmp_path: Path) -> None:
         shim.sent = 3
         sent(shim, range(1))
         assert shim.hear_type(19) == [19, 1]
+
+
+DROPS = Drops(full=4, denied=3, expired=2, wiped=1, invalid=0)
+
+
+@pytest.mark.parametrize(("was_served", "lost"), [(False, 0), (True, 90)])
+def test_what_a_shim_sent_to_the_household_before_is_no_loss_of_this_one(was_served: bool, lost: int) -> None:
+    recording = Recording(room=10, wake_after=5, wake=lambda: None)
+    if was_served:
+        Accounts(recording)
+    account = Accounts(recording).open(bytes(8))
+    assert account is not None
+    account.arrived(90, 3, DROPS)
+    account.arrived(93, 1, dataclasses.replace(DROPS, full=6))
+    account.arrived(100, 1, dataclasses.replace(DROPS, full=6))
+    counts = recording.totals()
+    assert counts["shim_lost"] == lost + 6
+    assert counts["shim_full"] == 2 + (4 if was_served else 0)
 
 
 def trial(house: House, shim: Shim, chance: random.Random) -> None:

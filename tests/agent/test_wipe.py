@@ -4,6 +4,7 @@ A wipe reaches the firmware and its answer the receipt; and one household's wipe
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,9 @@ from edge_sdk.clock import wall_s
 from edge_sdk.collector import folder as collecting
 from edge_sdk.collector import operating
 from edge_sdk.core.receipt import Firmware, WipeReceipt
+from edge_sdk.enrol import enrol
+from edge_sdk.errors import FolderInUse
+from edge_sdk.http_transport import HttpTransport
 from edge_sdk.opening import open_site
 from edge_sdk.wipe import is_complete
 from tests.agent.house import (
@@ -142,6 +146,39 @@ def test_an_order_for_one_purpose_denies_that_one_and_the_others_go_on(tmp_path:
         assert receipt_of(site).firmware is Firmware.CLEARED
         assert house.stop()[0] == 0
     assert monitored(site) == [0, 1, 2]
+
+
+def enrolled_anew(site: LocalSite) -> bool:
+    """Enrol the site's folder as another household, if the erase of the last one has let go of it."""
+
+    async def introduce() -> None:
+        transport = HttpTransport(site.config.address)
+        await enrol(site.config, collecting.enrol_code(site.collector, now_s=wall_s()), transport)
+        await transport.close()
+
+    try:
+        asyncio.run(introduce())
+    except FolderInUse:
+        return False
+    return True
+
+
+@pytest.mark.slow  # the agent tries a site anew every ten seconds; test_accounts.py has the rule itself
+def test_firmware_that_outlives_a_wipe_owes_the_next_household_nothing(tmp_path: Path) -> None:
+    site = with_firmware(local_site(tmp_path))
+    with collecting_for(site), agent(tmp_path, site) as house, house.shim() as shim:
+        fed(shim, CANARY)
+        wiped_by_hand(site)
+        shim.say([5, shim.hear_type(18)[1], 0])
+        assert shim.hear_type(19) == [19, 4]
+        until(lambda: "vault.bin" not in names_in(site.state), "the keys are gone")
+        until(lambda: enrolled_anew(site), "the folder has a new household")
+        shim.come_in()
+        fed(shim, CANARY)
+        assert house.stop()[0] == 0
+        counts = house.counts()
+    assert counts["recorded"] == 10
+    assert "shim_lost" not in counts
 
 
 def fed(shim: Shim, canary: str) -> None:

@@ -18,7 +18,9 @@ MAX_GATEWAY_LINES: Final = 118  # the public object: the whole line on one scree
 # --- who may import whom. A room is the first name below the package; `core`, `collector`, `cli` hold more.
 GROUND: Final = frozenset({"core", "errors"})
 FLOOR: Final = (
-    GROUND | {"files", "clock", "events", "transport", "marks", "release"} | {"keystore", "carrying", "floorpage"}
+    GROUND
+    | {"files", "clock", "events", "transport", "marks", "release"}
+    | {"keystore", "carrying", "floorpage", "toml_file"}
 )
 SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
@@ -26,7 +28,7 @@ SIBLINGS: Final = frozenset(
 )
 # What needs several of them: a stream with its rows and keys, what was accepted, requests to a configured address.
 MIDDLE: Final = frozenset(
-    {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe"}
+    {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe", "policies"}
 )
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
 UPPER: Final = frozenset(
@@ -49,6 +51,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "marks": GROUND,
     "keystore": GROUND | {"files"},
     "floorpage": GROUND | {"files"},
+    "toml_file": GROUND | {"files"},
     "carrying": GROUND | {"events", "transport"},
     **dict.fromkeys(SIBLINGS, FLOOR),
     **dict.fromkeys(MIDDLE, FLOOR | SIBLINGS),
@@ -81,18 +84,19 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "collector": GROUND | {"files", "collector"},
     "agent": PUBLIC,
     "doctor": BUILT | {"status", "beside"},
+    "bench": PUBLIC,
     "": PUBLIC,  # edge_sdk/__init__.py
-    "cli": PUBLIC | {"", "agent", "doctor", "collector", "cli"},
+    "cli": PUBLIC | {"", "agent", "doctor", "bench", "collector", "cli"},
     "__main__": frozenset({"cli"}),
 }
 
 # --- inside core, bottom up; modules of one level may know each other, but never in a circle.
 CORE_LEVELS: Final = (
-    {"units", "cbor", "shape", "labels", "claims", "terms", "shim_wire"},
+    {"units", "cbor", "shape", "labels", "claims", "terms"} | {"shim_bytes", "shim_points", "shim_wire"},
     {"keys", "cose"},
     {"policy", "reading"},
-    {"policy_lint", "deidentify", "policy_diff", "transforms", "pseudonym", "gathering", "table"}
-    | {"spoken", "promised", "shim_ids", "incidents"},
+    {"policy_lint", "deidentify", "policy_diff", "policy_cbor", "transforms", "pseudonym"}
+    | {"gathering", "table", "spoken", "promised", "shim_ids", "incidents"},
     {"windows"},
     {"documents", "consent", "transfer", "receipt", "lifecycle", "retry"},
     {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
@@ -127,15 +131,17 @@ WORLD: Final = frozenset(
         "uuid",
     }
 )
-# A socket is made by bind() and is no file of a state folder; the doctor looks at modes, and changes none.
-FILE_ROOMS: Final = frozenset({"files", "agent.place", "doctor.disk"})
-TIME_ROOMS: Final = frozenset({"clock"})
+# A socket is made by bind() and is no file of a state folder; the doctor looks at modes, and changes none; what is
+# measured is the medium under a folder.
+FILE_ROOMS: Final = frozenset({"files", "agent.place", "doctor.disk", "bench.meter"})
+TIME_ROOMS: Final = frozenset({"clock", "bench.meter"})
 # Entropy is drawn where objects are built and handed in from there. (HPKE draws its own inside cryptography.)
-ENTROPY_ROOMS: Final = frozenset({"opening", "cli", "collector"})
+# The readings that a benchmark is fed are drawn from a seed, and are no secret.
+ENTROPY_ROOMS: Final = frozenset({"opening", "cli", "collector", "bench.workload"})
 ASYNC_ROOMS: Final = frozenset(
     {
         *("transport", "carrying", "http_transport", "uplink", "courier", "lanes", "hearing", "enrol"),
-        *("running", "gateway", "agent", "doctor", "sources", "cli", "collector"),
+        *("running", "gateway", "agent", "doctor", "bench", "sources", "cli", "collector"),
     }
 )
 PRINT_ROOMS: Final = frozenset({"cli"})

@@ -24,10 +24,10 @@ class Said:
     err: str
 
 
-def run(*arguments: str | Path) -> Said:
+def run(*arguments: str | Path, wait_s: float = 60) -> Said:
     """Run the command in a process of its own."""
     command = [sys.executable, "-m", "edge_sdk", *map(str, arguments)]
-    done = subprocess.run(command, env=environ(), capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=environ(), capture_output=True, text=True, check=False, timeout=wait_s)
     return Said(done.returncode, done.stdout, done.stderr)
 
 

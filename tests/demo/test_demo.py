@@ -5,6 +5,7 @@ The demo holds on real input, and fails loudly when any of what it shows does no
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -47,6 +48,7 @@ def test_the_demo_holds_and_says_what_left(measured: Path, tmp_path: Path) -> No
     assert "DIFFER" not in done.stdout
     for purpose in ("monitoring", "alarms", "diagnostics", "improvement"):
         assert f"one row for {purpose}" in done.stdout
+    assert re.search(r"21 identifiers of the frame looked for in \d+ bytes sent: 0 found", done.stdout)
     headings = [line for line in done.stdout.splitlines() if line[:1].isdigit() and line[1:3] == ". "]
     assert [heading[0] for heading in headings] == ["1", "2", "3", "4", "5", "6"]
 

@@ -21,7 +21,7 @@ EXAMPLES = sorted((TOP / "examples").glob("*.py"))
 AS_THEY_STAND = [path for path in EXAMPLES if path.name[0].isdigit()]
 OF_SYSTEMS = [path for path in EXAMPLES if path not in AS_THEY_STAND]
 PARSERS = "edge_sdk.sources"  # what a system sends, as readings: an integrator may use these by themselves
-MAX_LINES = 60
+MAX_LINES = {True: 60, False: 100}  # by whether it runs as it stands; a library for a system has its own ways to fail
 
 
 def by_name(path: Path) -> str:
@@ -53,7 +53,7 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("example", OF_SYSTEMS, ids=by_name)
 def test_an_example_of_a_system_is_run_against_a_peer(example: Path) -> None:
     tests = TOP / "tests" / "examples" / f"test_{example.stem}.py"
-    assert f'.run("{example.name}"' in tests.read_text(encoding="utf-8")
+    assert re.search(rf'\.run(_at)?\("{example.name}"', tests.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("example", OF_SYSTEMS, ids=by_name)
@@ -64,7 +64,7 @@ def test_an_example_of_a_system_is_on_the_page_of_systems(example: Path) -> None
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=by_name)
 def test_an_example_is_short(example: Path) -> None:
-    assert len(example.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+    assert len(example.read_text(encoding="utf-8").splitlines()) <= MAX_LINES[example in AS_THEY_STAND]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=by_name)

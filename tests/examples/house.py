@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
+import re
 import secrets
 import shutil
 import subprocess
@@ -38,7 +39,7 @@ from edge_sdk.core.claims import ALG_HPKE_X25519, Mechanism
 from edge_sdk.core.policy import Basis, Policy
 from edge_sdk.core.terms import CROSS_BORDER
 from edge_sdk.enrol import enrol
-from edge_sdk.policy_file import find_policy, profile_text
+from edge_sdk.policy_file import find_policy, policy_text
 from tests.site import SITE, LocalSite, environ, reached, serving
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
@@ -47,6 +48,25 @@ _LOUD: Final = (
     "import logging, runpy, sys; logging.basicConfig(level=1, stream=sys.stderr); "
     "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
 )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of an example: its counts, what else it printed, the rows that came of it."""
+
+    counts: dict[str, int]
+    printed: list[str]
+    rows: list[OpenedRow]
+
+    def of(self, purpose: str, kind: str) -> list[dict[str, Any]]:
+        """Return the fields of the rows of one purpose and kind."""
+        return [dict(row.fields) for row in self.rows if (row.purpose, row.kind) == (purpose, kind)]
+
+    def one(self, purpose: str, kind: str) -> dict[str, Any]:
+        """Return the fields of the last row of one purpose and kind; a window that ends meanwhile makes two alike."""
+        *others, row = self.of(purpose, kind)
+        assert all({**other, "energy": None} == {**row, "energy": None} for other in others if "energy" in row)
+        return row
 
 
 @dataclass
@@ -75,6 +95,13 @@ class House:
             with redirect_stdout(told), redirect_stderr(told):
                 assert main([*words, "--config", str(self.site.toml)]) == 0, told.getvalue()
             self.said.append(told.getvalue())
+
+    def run_at(self, example: str, polls: int) -> Run:
+        """Have an example poll so often and send everything; return what it counted, and the rows that it came to."""
+        before = {(row.stream, row.seq) for row in self.opened()}
+        counted, *more = self.run(example, "--polls", str(polls)).splitlines()
+        counts = {what: int(number) for number, what in re.findall(r"(\d+) (\w+)", counted)}
+        return Run(counts, more, [row for row in self.opened() if (row.stream, row.seq) not in before])
 
     def rows(self, purpose: str, kind: str) -> list[dict[str, Any]]:
         """Return the fields of the rows of one purpose and kind, in the order they were recorded."""
@@ -123,7 +150,7 @@ def _template(profile: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="edge-sdk-examples-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     policy = find_policy(profile)
-    (folder / "policy.toml").write_text(profile_text(profile))
+    (folder / "policy.toml").write_text(policy_text(profile))
     (folder / "site.toml").write_text(SITE.replace("max_rows = 50", 'max_rows = 50\nsuite = "hpke-4-ke"'))
     granted = [purpose.name for purpose in policy.purposes.values() if purpose.basis is Basis.CONSENT]
     if any(asks_for_transfer(purpose) for purpose in policy.purposes.values()):

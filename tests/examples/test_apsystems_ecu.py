@@ -106,7 +106,7 @@ def test_rows_have_exactly_the_fields_of_their_views_and_are_of_no_other_kind(to
         (purpose.name, view.kind.name): declared(policy, purpose.name, view.kind.name)
         for purpose in policy.purposes.values()
         for view in purpose.views
-        if view.kind.name in ("inverter", "gateway")  # these protocols tell no alarms
+        if view.kind.name in ("inverter", "gateway")  # alarms: test_apsystems_alarms.py
     }
 
 

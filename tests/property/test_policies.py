@@ -17,7 +17,20 @@ from hypothesis import strategies as st
 from edge_sdk.core import cbor
 from edge_sdk.core.compile import Minimiser, Outlet, Tally, compile_kind, make_outlet
 from edge_sdk.core.keys import PseudonymKey
-from edge_sdk.core.policy import NUMERIC, TEXTUAL, Field, FieldType, Kind, Policy, TextRule, View, ViewField
+from edge_sdk.core.policy import (
+    NUMERIC,
+    TEXTUAL,
+    Field,
+    FieldType,
+    Kind,
+    Policy,
+    TextRule,
+    View,
+    ViewField,
+    purpose_digest,
+)
+from edge_sdk.core.policy_cbor import decode_policy, encode_policy
+from edge_sdk.core.policy_lint import lint
 from edge_sdk.core.pseudonym import Pseudonyms
 from edge_sdk.core.reading import check
 from edge_sdk.core.table import decode_tables, encode_tables
@@ -26,6 +39,15 @@ from tests.minimising import NOON_MS, STEPS, Minimised, collect_grant, field, ki
 from tests.policies import JUNK, numbers_near, policies, readings, values_of
 from tests.slowly import SlowKind
 from tests.vectors import world
+
+
+@given(policies())
+def test_a_policy_that_was_kept_is_the_policy_that_was_read(policy: Policy) -> None:
+    kept = decode_policy(encode_policy(policy))
+    assert kept == policy
+    assert list(kept.purposes.values()) == list(policy.purposes.values())
+    assert [*map(purpose_digest, kept.purposes.values())] == [*map(purpose_digest, policy.purposes.values())]
+    assert lint(kept) == lint(policy)
 
 
 class Compiled:

@@ -6,29 +6,45 @@ from __future__ import annotations
 
 import json
 import pickle
+import socket
+import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_sdk.errors import Malformed
+from edge_sdk.errors import BadInput, Malformed
+from edge_sdk.sources.apsystems_asking import ask
 from edge_sdk.sources.apsystems_frame import MAX_FRAME_BYTES, MAX_NOISE_BYTES, Frames
 from edge_sdk.sources.apsystems_local import (
     ASK_SYSTEM,
     MAX_FILE_BYTES,
     ask_inverters,
     ask_signals,
+    parse_events,
     parse_inverters,
     parse_parameters,
     parse_signals,
     parse_system,
 )
+from edge_sdk.sources.apsystems_upload import MAX_CHANNELS, MAX_INVERTERS, compose_upload, parse_upload
 from tests.examples.ecu import ECU_ID, FIRMWARE, FOUR, MAC, STAMP, TIME_ZONE, TWO, Ecu, Inverter, framed
+from tests.examples.peers import answering
 
 ECU = Ecu()
 MARK = "CANARY'; DROP TABLE\x1b[2J"
-PARSERS = [parse_system, parse_inverters, parse_signals, parse_parameters]
+PARSERS = [parse_system, parse_inverters, parse_signals, parse_parameters, parse_upload]
+STAMPED = "20260206112214"
+GATEWAY = {"ecu_id": ECU_ID, "ac_power": 190.0, "energy": 2127.9, "inverters_online": 2}
+UPLOADED = {
+    "serial": TWO, "online": True, "model_code": 7, "ac_voltage": 228, "frequency": 50.0, "temperature": -3,
+    "dc_voltage_1": 33.8, "dc_current_1": 4.09, "dc_power_1": 17, "dc_voltage_2": 33.9, "dc_current_2": 4.19,
+    "dc_power_2": 18, "ac_power": 35,
+}  # fmt: skip
+UPLOAD = compose_upload(STAMPED, GATEWAY, [UPLOADED, UPLOADED | {"serial": FOUR}])
 
 
 # ------------------------------------------------------------------------------------------------- what an ECU says
@@ -86,6 +102,31 @@ def test_signals_are_told_by_serial_in_percent() -> None:
     assert parse_signals(ECU.signals()) == {TWO: 80, FOUR: 80}
 
 
+@pytest.mark.parametrize(
+    ("eve", "words"),
+    [
+        ("", (0, 0, 0)),
+        ("1", (1, 0, 0)),
+        ("0" * 31 + "1", (1 << 31, 0, 0)),
+        ("0" * 40 + "1" + "0" * 45, (0, 1 << 8, 0)),
+        ("1" * 86, (2**32 - 1, 2**32 - 1, 2**22 - 1)),
+        ("1" * 96, (2**32 - 1, 2**32 - 1, 2**32 - 1)),
+    ],
+)
+def test_events_are_bits_from_the_first_on(eve: str, words: tuple[int, ...]) -> None:
+    found = parse_events(TWO, eve)
+    assert found == {"serial": TWO} | dict(zip(("events_1", "events_2", "events_3"), words, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("device", "eve"), [(TWO, "1" * 97), (TWO, "012"), (TWO, None), (TWO, b"1"), (MARK, "1"), (None, "1"), (5, "1")]
+)
+def test_what_is_no_event_is_refused_and_not_repeated(device: object, eve: object) -> None:
+    with pytest.raises(Malformed) as caught:
+        parse_events(device, eve)
+    assert "CANARY" not in str(caught.value)
+
+
 def test_questions_are_frames_too() -> None:
     questions = [ASK_SYSTEM, ask_inverters(ECU_ID), ask_signals(ECU_ID)]
     assert [ECU.answer(question) for question in questions] == [ECU.system(), ECU.rounds(), ECU.signals()]
@@ -95,6 +136,74 @@ def test_questions_are_frames_too() -> None:
 def test_no_question_is_made_of_an_id_that_is_none() -> None:
     with pytest.raises(Malformed):
         ask_inverters("2160'); END")
+
+
+# ----------------------------------------------------------------------------------------- what it sends to its cloud
+
+
+def test_an_upload_is_the_ecu_and_its_inverters() -> None:
+    upload = parse_upload(UPLOAD)
+    assert (upload.stamp, upload.gateway) == (STAMPED, GATEWAY)
+    assert upload.inverters == (UPLOADED, UPLOADED | {"serial": FOUR})
+
+
+def test_an_upload_is_as_long_as_what_was_seen_of_them() -> None:
+    # 83 bytes and 4, 88 for an inverter of two channels: as captured, 967 bytes for ten of them and 2,727 for thirty
+    sizes = [len(compose_upload(STAMPED, GATEWAY, [UPLOADED] * count)) for count in (1, 10, 30)]
+    assert sizes == [175, 967, 2727]
+    assert UPLOAD[:30] == b"APS18AA262AAAAAAA1" + ECU_ID.encode()
+
+
+def test_every_byte_of_an_upload_is_in_one_piece() -> None:
+    pieces = parse_upload(UPLOAD).pieces
+    assert [piece.at + piece.size for piece in pieces] == [*(piece.at for piece in pieces[1:]), len(UPLOAD)]
+
+
+def test_pieces_of_an_upload_say_what_they_are_and_their_repr_does_not_say_what_they_say() -> None:
+    upload = parse_upload(UPLOAD)
+    said = [piece.says for piece in upload.pieces]
+    assert ECU_ID in said
+    assert "2127.9 kWh" in said
+    assert any(TWO in text for text in said)
+    assert ECU_ID not in repr(upload)
+    assert TWO not in repr(upload)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        UPLOAD.replace(b"AA262", b"AA261"),
+        UPLOAD.replace(b"APS18", b"APS13"),
+        UPLOAD.replace(b"END4080", b"END4'80"),
+        UPLOAD.replace(b"00500", b"5e+00"),
+        UPLOAD[:-50] + UPLOAD[-49:],
+        compose_upload(STAMPED, GATEWAY, [UPLOADED] * (MAX_INVERTERS + 1)),
+        compose_upload(STAMPED, GATEWAY, [UPLOADED]).replace(b"APS18AA174", b"APS18AA254").replace(
+            b"01800END", b"01800" + b"0" * 20 * (MAX_CHANNELS - 1) + b"0" * 20 + b"END"
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_no_upload_is_refused_whole(frame: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse_upload(frame)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "inverter"),
+    [
+        (GATEWAY | {"ecu_id": "2160"}, UPLOADED),
+        (GATEWAY | {"ecu_id": "\u0662" * 12}, UPLOADED),
+        (GATEWAY, UPLOADED | {"serial": MARK[:12]}),
+        (GATEWAY, UPLOADED | {"temperature": -101}),
+        (GATEWAY, UPLOADED | {"dc_power_1": 1000}),
+    ],
+)
+def test_what_does_not_fit_into_an_upload_is_refused_and_not_repeated(
+    gateway: dict[str, object], inverter: dict[str, object]
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        compose_upload(STAMPED, gateway, [inverter])
+    assert "CANARY" not in str(caught.value)
 
 
 # ---------------------------------------------------------------------------------------------------- what is none
@@ -191,6 +300,49 @@ def test_a_megabyte_of_anything_is_refused_and_nothing_of_it_is_held(noise: byte
     assert frames.feed(ECU.system()) == [ECU.system()]
 
 
+# ---------------------------------------------------------------------------------------------------- asking an ECU
+
+
+def asked(answer: Callable[[bytes], bytes], patience_s: float = 5.0) -> bytes:
+    with answering(answer) as peer:
+        host, _, port = peer.address.partition(":")
+        return ask(host, int(port), ASK_SYSTEM, patience_s=patience_s)
+
+
+def test_the_first_whole_frame_is_the_answer() -> None:
+    assert asked(lambda _: b"noise " + ECU.system() + ECU.rounds()) == ECU.system()
+
+
+def test_an_answer_that_breaks_off_is_none() -> None:
+    with pytest.raises(TimeoutError):
+        asked(lambda _: ECU.system()[:50])
+
+
+def test_who_talks_without_end_is_not_listened_to() -> None:
+    with pytest.raises(Malformed):
+        asked(lambda _: b"CANARY" * 200_000)
+
+
+def test_an_answer_that_drips_has_its_time_and_no_more() -> None:
+    heard: list[float] = []
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            while len(heard) < 400:
+                connection.sendall(b"x")
+                heard.append(time.monotonic())
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = threading.Thread(target=drip, args=(listener,))
+        peer.start()
+        with pytest.raises(TimeoutError):
+            ask("127.0.0.1", listener.getsockname()[1], ASK_SYSTEM, patience_s=0.5)
+        peer.join()
+    assert 2 <= len(heard) < 400  # it was still dripping when it was left, some 20 s before it would have ended
+
+
 # ------------------------------------------------------------------------------------------------------------- fuzz
 
 
@@ -210,20 +362,31 @@ def measured(length: int, content: bytes) -> bytes:
     return framed(content[:4].ljust(4, b"0"), content[4 : 4 + length])
 
 
+def uploaded(content: bytes) -> bytes:
+    """Return *content* as a frame of type 18 whose length is right."""
+    return b"APS18" + f"{13 + len(content)}".rjust(5, "A").encode() + content + b"END\n"
+
+
 INPUTS = st.one_of(
     st.binary(max_size=200),
-    *(damaged(frame) for frame in (ECU.system(), ECU.rounds(), ECU.signals(), ECU.file().encode())),
+    *(damaged(frame) for frame in (ECU.system(), ECU.rounds(), ECU.signals(), ECU.file().encode(), UPLOAD)),
+    damaged(UPLOAD[10:-4]).map(uploaded),
     st.builds(measured, st.integers(0, 200), st.sampled_from([ECU.system()[9:], ECU.rounds()[9:], ECU.signals()[9:]])),
     st.builds(measured, st.just(300), damaged(ECU.rounds()[9:])),
 )
 
 
 def look_at(content: bytes) -> None:
-    """Have every parser look at *content*: what it makes of it is a reading, or it is Malformed."""
+    """Have every parser look at *content*: what it makes of it is a reading, or it is Malformed and carries nothing."""
     for parse in PARSERS:
-        with suppress(Malformed):
+        try:
             found = parse(content)
+        except Malformed as error:
+            carried = error.__context__
+        else:
+            carried = None
             assert json.dumps(found if isinstance(found, dict) else found.inverters)
+        assert carried is None
 
 
 @given(INPUTS)

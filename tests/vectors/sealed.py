@@ -50,9 +50,9 @@ def hand_sealed(inner: bytes) -> bytes:
     return seal.seal(inner, recipient=world.recipient_key(), typ=labels.TYP_BATCH, batch_id=world.BATCH_ID, **CHANCE)
 
 
-def hand_signed(**changes: Any) -> bytes:
+def hand_signed(payload: bytes = PAYLOAD, **changes: Any) -> bytes:
     """
-    Return a batch whose inner signature is made otherwise.
+    Return a batch of *payload* whose inner signature is made as *changes* say.
     """
     aad = cbor.encode([labels.PROFILES[labels.TYP_BATCH], world.BATCH_ID, world.recipient_key().kid])
     arguments: dict[str, Any] = {
@@ -61,7 +61,7 @@ def hand_signed(**changes: Any) -> bytes:
         "typ": labels.TYP_BATCH,
         "external_aad": aad,
     }
-    return hand_sealed(pad(cose.sign1(PAYLOAD, **(arguments | changes))))
+    return hand_sealed(pad(cose.sign1(payload, **(arguments | changes))))
 
 
 def batches() -> Iterator[Vector]:

@@ -8,6 +8,7 @@ The CDDL is taken out of SPEC.md and docs/shim_wire.md and held against real mes
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,7 @@ from edge_sdk.core.policy import (
 from edge_sdk.core.terms import Reach
 from edge_sdk.core.units import Step
 from edge_sdk.errors import BadInput, ConsentRefused
-from tests.vectors import world
+from tests.vectors import rows, world
 from tests.vectors.decoders import DECODERS, SIGNED, changed
 from tests.vectors.vector import ALG, CHANCE, FOLDER, NONCE, PAYLOAD, read
 
@@ -63,6 +64,13 @@ WIPED: Final = receipt.WipeReceipt(
 )
 
 
+PRELUDE: Final = """
+    any uint nint int bstr bytes tstr text tdate time number biguint bignint bigint integer unsigned decfrac bigfloat
+    eb64url eb64legacy eb16 encoded-cbor uri b64url b64legacy regexp mime-message cbor-any float16 float32 float64
+    float16-32 float32-64 float false true bool nil null undefined
+"""
+
+
 def vector(name: str) -> bytes:
     return read(FOLDER / f"{name}.vec")[1]
 
@@ -70,6 +78,15 @@ def vector(name: str) -> bytes:
 def inside(name: str, typ: str, seed: Any) -> bytes:
     padded, _ = seal.open_sealed(vector(name), seed=seed, alg=ALG, typ=typ)
     return unpad(padded)
+
+
+def payload_of(name: str) -> bytes:
+    return seal.open_batch(vector(name), recipient_seed=world.RECIPIENT_SEED, alg=ALG).payload
+
+
+def inflated(payload: bytes) -> bytes:
+    fields: Any = cbor.decode(payload, 1 << 20)
+    return zlib.decompress(fields[7], -zlib.MAX_WBITS)
 
 
 def controls() -> Iterator[tuple[str, bytes]]:
@@ -136,7 +153,7 @@ def samples() -> dict[str, bytes]:
         "wipe-order partial": partial,
         "receipt": vector("receipt"),
         "receipt refusal": vector("receipt-refusal"),
-        "time": vector("time"),
+        "time-answer": vector("time"),
         "time-request": messages.encode_time_request(NONCE),
         "envelope batch": vector("batch"),
         "envelope x-wing": vector("batch-x-wing"),
@@ -145,6 +162,9 @@ def samples() -> dict[str, bytes]:
         "envelope control": vector("control"),
         "batch-inside": inside("batch", labels.TYP_BATCH, world.RECIPIENT_SEED),
         "batch-payload": PAYLOAD,
+        "batch-payload rows": payload_of("rows"),
+        "tables": inflated(payload_of("rows")),
+        "canonical-purpose rows": rows.CANONICAL,
         "enrol-inside": inside("enrol", labels.TYP_ENROL, world.ENROLMENT_SEED),
         "downlink-inside": inside("downlink", labels.TYP_DOWNLINK, world.HPKE_SEED),
         **dict(controls()),
@@ -199,13 +219,43 @@ def test_a_message_matches_no_rule_of_another(name: str) -> None:
     assert {rule for rule in rules if matches(rule, SAMPLES[name])} == set()
 
 
+RULE_OF_WHAT: Final = {
+    "pinned-root": "root",
+    "root": "root",
+    "recipients": "recipients",
+    "statement": "statement",
+    "wipe": "wipe-order",
+    "receipt": "receipt",
+    "time": "time-answer",
+    "batch": "envelope",
+    "downlink": "envelope",
+    "enrol": "envelope",
+    "control": "envelope",
+}
+HEADS: Final = {path.stem: read(path)[0] for path in sorted(FOLDER.glob("*.vec"))}
+ACCEPTED: Final = [name for name, head in HEADS.items() if head["expect"] == "accepted"]
+OUTER_FAULTS: Final = [
+    name for name, head in HEADS.items() if name.startswith("envelope-") and head["error"] == "Malformed"
+]
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_every_vector_that_is_accepted_matches_the_rule_of_its_message(name: str) -> None:
+    assert matches(RULE_OF_WHAT[HEADS[name]["what"]], vector(name))
+
+
+@pytest.mark.parametrize("name", OUTER_FAULTS)
+def test_no_envelope_of_another_form_matches(name: str) -> None:
+    assert not matches("envelope", vector(name))
+
+
 RULES: Final = {
     "next root": "root",
     "recipients": "recipients",
     "statement": "statement",
     "wipe order": "wipe-order",
     "receipt": "receipt",
-    "time": "time",
+    "time": "time-answer",
 }
 
 
@@ -219,6 +269,12 @@ def test_the_decoder_takes_nothing_that_the_cddl_does_not_describe(what: str, ch
     except (BadInput, ConsentRefused):
         return
     assert matches(RULES[what], message)
+
+
+def test_no_rule_has_a_name_of_the_prelude() -> None:
+    """RFC 8610 puts these in every specification: a second rule of that name is an error for some tools."""
+    prelude = set(re.findall(r"[a-z0-9-]+", PRELUDE))
+    assert prelude & set(re.findall(r"^([a-z0-9-]+)(?:<[^>]*>)? *=", CDDL, re.M)) == set()
 
 
 def test_no_rule_takes_anything() -> None:

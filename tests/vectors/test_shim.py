@@ -39,7 +39,7 @@ def items_of(said: wire.Up) -> list[Any]:
             versions = [said.wire_min, said.wire_max, said.shim_version]
             return [1, *versions, said.schema_hash, said.boot_nonce, said.site, said.name]
         case wire.Batch():
-            return [2, said.first, said.t0_ms, drops_of(said.drops), [list(point) for point in said.points]]
+            return [2, said.first, said.t0_ms, drops_of(said.drops), points_of(said)]
         case wire.Source():
             return [3, said.slot, said.kind, said.id]
         case wire.Text():
@@ -50,6 +50,17 @@ def items_of(said: wire.Up) -> list[Any]:
             return [6, said.first, drops_of(said.drops)]
 
 
+def points_of(said: wire.Batch) -> list[list[Any]]:
+    """
+    Return the points of a batch one by one.
+    """
+    return [
+        [field, slot, offset_ms, value]
+        for fields, slot, offset_ms, values in said.runs
+        for field, value in zip(fields, values, strict=True)
+    ]
+
+
 def drops_of(drops: wire.Drops) -> list[int]:
     return [drops.full, drops.denied, drops.expired, drops.wiped, drops.invalid]
 
@@ -57,7 +68,7 @@ def drops_of(drops: wire.Drops) -> list[int]:
 @pytest.mark.parametrize("name", shim.UP)
 def test_a_good_message_says_what_it_was_made_of(name: str) -> None:
     message = next(one for one in VECTORS if one["name"] == name)["hex"]
-    said = wire.decode_up(bytes.fromhex(message))
+    said = wire.Decoder().decode(bytes.fromhex(message))
     assert said is not None
     # repr tells 1 from 1.0 and True, 0.0 from -0.0
     assert repr(items_of(said)) == repr(shim.UP[name])
@@ -65,20 +76,20 @@ def test_a_good_message_says_what_it_was_made_of(name: str) -> None:
 
 @pytest.mark.parametrize("message", BY["up", "ignored"])
 def test_an_unknown_type_is_passed_over(message: bytes) -> None:
-    assert wire.decode_up(message) is None
+    assert wire.Decoder().decode(message) is None
 
 
 @pytest.mark.parametrize("message", BY["up", "refused"])
 def test_a_wrong_message_is_refused(message: bytes) -> None:
     with pytest.raises(Malformed):
-        wire.decode_up(message)
+        wire.Decoder().decode(message)
 
 
 @pytest.mark.parametrize("message", BY["up", "accepted"])
 def test_no_message_that_is_cut_short_is_taken(message: bytes) -> None:
     for length in range(len(message)):
         with pytest.raises(Malformed):
-            wire.decode_up(message[:length])
+            wire.Decoder().decode(message[:length])
 
 
 @pytest.mark.parametrize("name", WRITTEN)

@@ -40,7 +40,7 @@ PAYLOAD: Final = cbor.encode(
         4: world.DIGEST,
         5: 0,
         6: [[0, None, None, 7]],
-        7: bytes.fromhex("03 00"),  # an empty deflated block: no tables
+        7: bytes.fromhex("01 0100 feff 80"),  # one stored block: the empty list of tables
         9: cose.public_key_of(STREAM_SEED),
     }
 )

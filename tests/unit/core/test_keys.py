@@ -23,6 +23,7 @@ def test_there_is_one_type_per_role() -> None:
         "GenerationSigningSeed",
         "LaneKey",
         "LedgerKey",
+        "PolicyKey",
         "PseudonymKey",
         "PurposeKey",
         "RecipientSeed",
@@ -185,7 +186,8 @@ def test_every_stream_has_its_own_seed() -> None:
 def test_derived_keys_differ_from_what_they_came_from_and_from_each_other() -> None:
     tag_key = keys.source_tag_key(keys.PurposeKey(SECRET))
     following = keys.next_pseudonym_key(keys.PseudonymKey(SECRET))
-    assert len({SECRET, tag_key, following.reveal()}) == 3
+    kept = keys.policy_cache_key(keys.StateKey(SECRET))
+    assert len({SECRET, tag_key, following.reveal(), kept.reveal()}) == 4
 
 
 def test_derivations_are_hkdf_with_the_labels_of_the_specification() -> None:
@@ -196,5 +198,6 @@ def test_derivations_are_hkdf_with_the_labels_of_the_specification() -> None:
     stream = b"\x84\x71edge-sdk/stream/1\x6amonitoring\x50" + bytes(16) + b"\x03"
     assert keys.stream_seed(keys.StreamSecret(SECRET), "monitoring", bytes(16), 3) == hkdf(stream)
     assert keys.source_tag_key(keys.PurposeKey(SECRET)) == hkdf(b"edge-sdk/source-tag/1")
+    assert keys.policy_cache_key(keys.StateKey(SECRET)).reveal() == hkdf(b"edge-sdk/policy-cache/1")
     ratcheted = keys.next_pseudonym_key(keys.PseudonymKey(SECRET)).reveal()
     assert ratcheted == hkdf(b"edge-sdk/pseudonym-ratchet/1")

@@ -1,5 +1,6 @@
 """
-The same 17-field readings for everything that is measured: 20 micro-inverters, one reading each every 10 seconds.
+The same 17-field readings for everything that is measured: 20 micro-inverters, one reading each every 10 seconds, and
+the policies they run under.
 
 Values are synthetic (seeded): a day curve under slow clouds, a factor for each panel, noise, quantised as such
 devices report them. They are made before anything is timed.
@@ -9,17 +10,17 @@ from __future__ import annotations
 
 import math
 import random
-from typing import Any
+from typing import Any, Final
 
-DEVICES = 20
-STEP_MS = 10_000
-START_MS = 1_780_000_000_000
-NUMBERS = (
+DEVICES: Final = 20
+STEP_MS: Final = 10_000
+START_MS: Final = 1_780_000_000_000
+NUMBERS: Final = (
     "ac_power", "ac_voltage", "ac_current", "frequency", "temperature", "dc_voltage_1", "dc_current_1", "dc_power_1",
     "dc_voltage_2", "dc_current_2", "dc_power_2", "energy", "energy_today", "signal", "reactive_power",
 )  # fmt: skip
 
-POLICY_HEAD = """
+POLICY_HEAD: Final = """
 [policy]
 name = "bench"
 version = "1"
@@ -69,11 +70,11 @@ def make_policy(purposes: int, *, windowed: bool = False) -> str:
     return "\n".join(parts) + "\n"
 
 
-def make_readings(count: int, seed: int = 7) -> list[tuple[int, dict[str, Any]]]:
+def make_readings(count: int, seed: int = 7, start_ms: int = START_MS) -> list[tuple[int, dict[str, Any]]]:
     """
-    Return *count* readings as (at_ms, fields).
+    Return *count* readings as (at_ms, fields), the first of them at *start_ms*, Unix milliseconds.
     """
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - the same readings each time, and no secret
     panels = [0.9 + 0.2 * chance.random() for _ in range(DEVICES)]
     energy = [100_000.0 + 1000 * device for device in range(DEVICES)]
     cloud, made = 0.8, []
@@ -83,8 +84,15 @@ def make_readings(count: int, seed: int = 7) -> list[tuple[int, dict[str, Any]]]
         for device in range(DEVICES):
             power = max(0.0, 300 * sun * panels[device] * (1 + chance.gauss(0, 0.01)))
             energy[device] += power * STEP_MS / 3_600_000
-            made.append((START_MS + tick * STEP_MS + device * 37, _fields(chance, device, power, energy[device])))
+            made.append((start_ms + tick * STEP_MS + device * 37, _fields(chance, device, power, energy[device])))
     return made[:count]
+
+
+def just_before(now_ms: int, count: int) -> int:
+    """
+    Return when *count* readings have to begin to be over a minute before *now_ms*, both Unix milliseconds.
+    """
+    return now_ms - 60_000 - (count + DEVICES - 1) // DEVICES * STEP_MS
 
 
 def _fields(chance: random.Random, device: int, power: float, energy: float) -> dict[str, Any]:

@@ -1,0 +1,95 @@
+"""
+What a start loads: of a site that was started before neither pydantic nor, until something is sent, aiohttp.
+
+Seen from outside: the modules of a process of its own that has its first reading on disk; for the agent, which cannot
+be asked, the libraries that the kernel has mapped for it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_sdk.gateway import Gateway
+from tests.agent.house import ALARMS, IMPROVEMENT, MONITORING, agent
+from tests.agent.house import warmed as served_once
+from tests.site import LocalSite, environ, local_site
+
+HEAVY = {"pydantic", "pydantic_core", "aiohttp", "rich", "argparse", "difflib", "multiprocessing", "email", "shutil"}
+STARTED = """
+import json, sys
+from edge_sdk import Gateway
+gateway = Gateway.open(sys.argv[1])
+gateway.record("inverter", {"serial": "4080001", "power": 231.5, "energy": 4211})
+gateway.flush()
+print(json.dumps(sorted(sys.modules)))
+gateway.close()
+"""
+SENDING = """
+import json, sys, time
+from edge_sdk import Gateway
+with Gateway.open(sys.argv[1]) as gateway:
+    while not gateway.status().last_error:
+        time.sleep(0.01)
+    print(json.dumps(sorted(sys.modules)))
+"""
+COMMAND = """
+import json, sys
+from edge_sdk.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> LocalSite:
+    made = local_site(tmp_path)
+    Gateway.open(made.toml).close()
+    return made
+
+
+def loaded(script: str, *arguments: str | Path) -> set[str]:
+    """Return the modules that a process has loaded, and the packages they are of."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, env=environ(), capture_output=True, text=True, timeout=60, check=True)
+    names: list[Any] = json.loads(done.stdout.splitlines()[-1])
+    return {part for name in names for part in (name, name.partition(".")[0])}
+
+
+def test_a_started_gateway_has_loaded_nothing_that_only_errors_first_starts_and_sending_need(site: LocalSite) -> None:
+    assert loaded(STARTED, site.toml) & HEAVY == set()
+
+
+def test_the_first_start_is_the_one_that_loads_pydantic(site: LocalSite) -> None:
+    # Without this the test above could pass because the libraries are called something else by now.
+    (site.state / "policy.bin").unlink()
+    assert loaded(STARTED, site.toml) & HEAVY >= {"pydantic"}
+    assert loaded(STARTED, site.toml) & HEAVY == set()
+
+
+def test_what_is_sent_with_comes_with_the_first_request(site: LocalSite) -> None:
+    assert loaded(SENDING, site.toml) & {"aiohttp", "pydantic"} == {"aiohttp"}
+
+
+def test_import_alone_loads_next_to_nothing() -> None:
+    script = "import json, sys, edge_sdk; print(json.dumps(sorted(sys.modules)))"
+    assert not {name for name in loaded(script) if name.startswith("edge_sdk.")} - {"edge_sdk.release"}
+
+
+def test_a_running_agent_has_mapped_no_pydantic(tmp_path: Path) -> None:
+    site = served_once(local_site(tmp_path))
+    with agent(tmp_path, site) as house:
+        with house.shim() as shim:
+            shim.wait_mask(MONITORING | ALARMS | IMPROVEMENT)
+        assert house.process is not None
+        maps = Path(f"/proc/{house.process.pid}/maps").read_text()
+    assert "_rust.abi3" in maps, "the libraries of a process cannot be told from its maps here"
+    assert "pydantic_core" not in maps
