@@ -14,11 +14,11 @@ from edge_sdk.consent_state import FRESH_WITHIN_MS, ConsentState
 from edge_sdk.core.policy import Policy, Purpose, purpose_digest
 from edge_sdk.errors import BadInput, LifecycleRefused, StorageError
 from edge_sdk.keystore import FileKeyStore
-from edge_sdk.opening import suite_of
 from edge_sdk.outbox import Outbox
 from edge_sdk.policies import Policies
 from edge_sdk.status import PurposeStatus, Status, clock_word, purpose_status, stopped_by
 from edge_sdk.stream_record import Record, open_record
+from edge_sdk.suites import suite_of
 from edge_sdk.vault import Lane, Vault, read_lane
 
 _TRIES = 3

@@ -38,7 +38,8 @@ from edge_sdk.errors import ConfigError, ConsentRefused, LifecycleRefused, Refus
 from edge_sdk.hearing import hear_time
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.lanes import check_room
-from edge_sdk.opening import attachment, draw, finish_wipe, suite_of
+from edge_sdk.opening import attachment, draw, finish_wipe
+from edge_sdk.suites import suite_of
 from edge_sdk.transport import Request, Transport
 from edge_sdk.vault import Generation, Keyring, Lane, Vault, read_lane, write_lane
 

@@ -22,10 +22,8 @@ from edge_sdk.bookkeeping import Bookkeeping
 from edge_sdk.clock import Clock, Now
 from edge_sdk.config import Config
 from edge_sdk.consent_state import ConsentState
-from edge_sdk.core import claims
 from edge_sdk.core.documents import WipeOrder
 from edge_sdk.core.policy import Policy
-from edge_sdk.core.seal import x_wing_available
 from edge_sdk.errors import ConfigError, LifecycleRefused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.firmware import Attachment, FirmwareLink
@@ -42,6 +40,7 @@ from edge_sdk.policy_file import policy_text
 from edge_sdk.recording import Recording
 from edge_sdk.release import __version__
 from edge_sdk.sealing import Rooms
+from edge_sdk.suites import content_alg_of, suite_of
 from edge_sdk.telling import Telling
 from edge_sdk.uplink import Uplink
 from edge_sdk.vault import Lane, Vault, read_lane, write_lane
@@ -49,7 +48,6 @@ from edge_sdk.wipe import STORES, Finished, Intent, begin, compose_draft, finish
 from edge_sdk.writer import Writer
 
 _BOOT_ID: Final = re.compile(rb"[0-9a-f]{32}")
-SUITES: Final = {"hpke-9-ke": claims.ALG_HPKE_X_WING, "hpke-4-ke": claims.ALG_HPKE_X25519}
 
 
 @dataclass(slots=True)
@@ -271,31 +269,6 @@ def boot_id() -> bytes:
     """
     told = files.read_system(Path("/proc/sys/kernel/random/boot_id")).strip().replace(b"-", b"")
     return bytes.fromhex(told.decode("ascii")) if _BOOT_ID.fullmatch(told) else draw(16)
-
-
-def suite_of(config: Config) -> int:
-    """
-    Return the HPKE algorithm a site seals with.
-
-    Raises:
-        ConfigError: when this build of ``cryptography`` does not have it; nothing weaker is taken instead.
-    """
-    if config.suite == "hpke-9-ke" and not x_wing_available():
-        raise ConfigError(
-            "[batch] suite: hpke-9-ke needs a build of cryptography with ML-KEM",
-            hint='install the wheel of cryptography, or write suite = "hpke-4-ke"',
-        )
-    return SUITES[config.suite]
-
-
-def content_alg_of(config: Config) -> int:
-    """
-    Return the content cipher: AES-GCM where the processor has instructions for it, ChaCha20-Poly1305 elsewhere.
-    """
-    if config.cipher != "auto":
-        return claims.ALG_A256GCM if config.cipher == "a256gcm" else claims.ALG_CHACHA20_POLY1305
-    fast = b" aes" in files.read_system(Path("/proc/cpuinfo"))
-    return claims.ALG_A256GCM if fast else claims.ALG_CHACHA20_POLY1305
 
 
 def _known_policies(texts: Sequence[str], policies: Policies) -> list[Policy]:

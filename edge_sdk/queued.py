@@ -21,10 +21,10 @@ from edge_sdk.config import Config
 from edge_sdk.consent_state import ConsentState
 from edge_sdk.core.envelope import outer
 from edge_sdk.errors import BadInput, LifecycleRefused, StorageError
-from edge_sdk.opening import suite_of
 from edge_sdk.outbox import PAGE_BYTES, Held, Outbox
 from edge_sdk.rights import holdings
 from edge_sdk.streams import unseal_body
+from edge_sdk.suites import suite_of
 from edge_sdk.vault import Lane, PurposeEntry, Vault, read_lane
 
 UNKNOWN: Final = "?"  # the purpose of a stream whose key is not here

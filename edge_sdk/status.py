@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_sdk.clock import Now
 from edge_sdk.config import Config
@@ -19,9 +19,11 @@ from edge_sdk.core.consent import Decision
 from edge_sdk.core.incidents import Incident
 from edge_sdk.core.policy import Purpose
 from edge_sdk.core.units import DAY_MS
-from edge_sdk.opening import Site
 from edge_sdk.outbox import Outbox
 from edge_sdk.stream_record import Record
+
+if TYPE_CHECKING:
+    from edge_sdk.opening import Site  # who only looks on opens no site
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from types import ModuleType
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from typing import Final
 
 from edge_sdk import __version__
-from edge_sdk.cli import agent
 from edge_sdk.errors import EdgeError
 
 EXIT_INTERRUPTED = 130
+GROUPS: Final = {
+    "demo": ("demo",),
+    "setup": ("init",),
+    "policy": ("policy",),
+    "profile": ("profile",),
+    "preview": ("preview",),
+    "replay": ("replay",),
+    "agent": ("agent",),
+    "standing": ("status",),
+    "outbox": ("outbox",),
+    "doctor": ("doctor",),
+    "consent": ("consent", "wipe", "ledger"),
+    "rights": ("describe", "export"),
+    "bench": ("bench",),
+    "shim": ("shim",),
+    "collector": ("collector",),
+}
+"""The modules of this room that add commands, in the order of the help, and the commands that each of them adds."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Run one command and return its exit code.
     """
     words = sys.argv[1:] if argv is None else list(argv)
-    arguments = parser(only_agent=words[:1] == ["agent"]).parse_args(words)
+    arguments = parser(words).parse_args(words)
     try:
         code: int = arguments.func(arguments)
     except EdgeError as error:
@@ -40,9 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def parser(*, only_agent: bool = False) -> argparse.ArgumentParser:
+def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """
-    Return the parser of the whole command line, or as much of it as the agent, which stays in memory, has use for.
+    Return the parser of the whole command line, or as much of it as *words* have use for: all groups together take a
+    second of a slow core, and megabytes of what stays in memory.
     """
     top = argparse.ArgumentParser(
         prog="edge-sdk",
@@ -51,29 +70,12 @@ def parser(*, only_agent: bool = False) -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"edge-sdk {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for group in [agent] if only_agent else _groups():
-        group.register(commands)
+    for group in _groups(words[0] if words else ""):
+        import_module(f"edge_sdk.cli.{group}").register(commands)
     return top
 
 
-def _groups() -> list[ModuleType]:
-    # Imported here, because together they take megabytes.
-    from edge_sdk.cli import (
-        bench,
-        collector,
-        consent,
-        demo,
-        doctor,
-        outbox,
-        policy,
-        preview,
-        profile,
-        replay,
-        rights,
-        setup,
-        shim,
-        standing,
-    )
-
-    seeing = [standing, outbox, doctor, consent, rights]
-    return [demo, setup, policy, profile, preview, replay, agent, *seeing, bench, shim, collector]
+def _groups(word: str) -> Iterable[str]:
+    if word == "--version":
+        return ()
+    return next(([group] for group, names in GROUPS.items() if word in names), GROUPS)

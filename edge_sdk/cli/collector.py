@@ -22,8 +22,8 @@ from edge_sdk.collector.rows import csv_lines, field_columns, json_line
 from edge_sdk.core.claims import Mechanism
 from edge_sdk.core.policy import Policy
 from edge_sdk.errors import ConfigError
-from edge_sdk.opening import SUITES
 from edge_sdk.policy_file import find_policy
+from edge_sdk.suites import SUITES
 
 _MAX_PORT = 65_535
 

@@ -19,7 +19,7 @@ from edge_sdk.collector.rotation import Rotation, rotate_root
 from edge_sdk.core.claims import KID_BYTES, Mechanism, Role
 from edge_sdk.core.units import parse_duration
 from edge_sdk.errors import ConfigError
-from edge_sdk.opening import SUITES
+from edge_sdk.suites import SUITES
 
 _ENROLMENT: Final = "enrolment"
 

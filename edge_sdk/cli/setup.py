@@ -20,8 +20,8 @@ from edge_sdk.core.policy import Policy
 from edge_sdk.enrol import enrol, is_enrolled, read_root
 from edge_sdk.errors import ConfigError, EdgeError, UplinkError
 from edge_sdk.http_transport import HttpTransport
-from edge_sdk.opening import SUITES
 from edge_sdk.policy_file import find_policy, policy_text
+from edge_sdk.suites import SUITES
 
 DEFAULT_PROFILE = "apsystems_ema"
 _LOCAL = "EU"

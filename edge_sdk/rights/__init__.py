@@ -36,13 +36,13 @@ from edge_sdk.errors import BadInput, ConfigError, StorageError
 from edge_sdk.keypage import KeyPage
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.ledger import Entry, read_ledger
-from edge_sdk.opening import suite_of
 from edge_sdk.outbox import Held, Outbox, StreamRow
 from edge_sdk.policy_file import load_policy, policy_text
 from edge_sdk.rights.windows import OpenSource, open_sources
 from edge_sdk.sealing import Rooms
 from edge_sdk.stream_record import Record, open_record
 from edge_sdk.streams import Stream, unseal_body
+from edge_sdk.suites import suite_of
 from edge_sdk.vault import Keyring, Lane, PurposeEntry, Vault, read_lane
 
 TRIES = 3  # a look that falls between a gateway's writes to two files is taken again

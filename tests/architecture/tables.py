@@ -28,7 +28,8 @@ SIBLINGS: Final = frozenset(
 )
 # What needs several of them: a stream with its rows and keys, what was accepted, requests to a configured address.
 MIDDLE: Final = frozenset(
-    {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe", "policies"}
+    {"stream_record", "sealing", "streams", "consent_record", "consent_state", "http_transport", "wipe"}
+    | {"policies", "suites"}
 )
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
 UPPER: Final = frozenset(

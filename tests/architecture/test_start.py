@@ -84,6 +84,17 @@ def test_import_alone_loads_next_to_nothing() -> None:
     assert not {name for name in loaded(script) if name.startswith("edge_sdk.")} - {"edge_sdk.release"}
 
 
+def test_the_version_is_told_without_any_room() -> None:
+    rooms = {name for name in loaded(COMMAND, "--version") if name.startswith("edge_sdk.")}
+    assert rooms == {"edge_sdk.cli", "edge_sdk.errors", "edge_sdk.release"}
+
+
+def test_the_status_of_a_started_site_is_told_without_validator_network_or_line(site: LocalSite) -> None:
+    assert not loaded(COMMAND, "status", "--json", "--config", site.toml) & {
+        *("pydantic", "aiohttp", "asyncio", "ssl", "rich", "edge_sdk.line", "edge_sdk.uplink", "edge_sdk.cli.collector")
+    }
+
+
 def test_a_running_agent_has_mapped_no_pydantic(tmp_path: Path) -> None:
     site = served_once(local_site(tmp_path))
     with agent(tmp_path, site) as house:

@@ -1,9 +1,9 @@
 """
-A household for one example: an enrolled site under a profile, its collector in a process of its own, the wire between.
+A household for one example: an enrolled site under a profile, its collector, the wire between.
 
 Everything is real: the example runs as a command in the folder of the site, its ``Gateway`` talks HTTP through a relay
-that keeps every byte, to ``edge-sdk collector serve``. Loggers of the example's process are at their lowest level, so
-what any library might log is in ``said``. :meth:`House.exposed` is where an identifier must not be found.
+that keeps every byte, to the collector's server. Loggers of the example's process and of the collector are at their
+lowest level, so what any library might log is in ``said``. :meth:`House.exposed` is where an identifier must not be.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
+import logging
 import re
 import secrets
 import shutil
@@ -40,7 +41,8 @@ from edge_sdk.core.policy import Basis, Policy
 from edge_sdk.core.terms import CROSS_BORDER
 from edge_sdk.enrol import enrol
 from edge_sdk.policy_file import find_policy, policy_text
-from tests.site import SITE, LocalSite, environ, reached, serving
+from tests.examples.hosted import hosted
+from tests.site import SITE, LocalSite, environ, reached
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 PATIENCE_S: Final = 60
@@ -114,14 +116,15 @@ class House:
 
     def exposed(self, *values: str) -> dict[str, Counter[str]]:
         """
-        Return in which places any of *values* stands, in any form that gives it away; look before rows are opened.
+        Return in which places any of *values* stands, in any form that gives it away.
 
-        Places: the device's disk, the collector's disk, the wire in both directions, everything printed and logged.
+        Places: the device's disk, the collector's without the rows an opener opened, the wire in both directions,
+        everything printed and logged.
         """
         canaries = [Canary(value, (value,), nowhere=True) for value in values]
         places: dict[str, Iterable[bytes]] = {
             "device": contents(self.site.state),
-            "collector": contents(self.site.collector),
+            "collector": contents(self.site.collector, but=self.site.collector / "opener"),
             "wire": [*self.relay.sent, *self.relay.received],
             "said": [text.encode() for text in self.said],
         }
@@ -139,10 +142,20 @@ def declared(policy: Policy, purpose: str, kind: str) -> set[str]:
 def housed(folder: Path, profile: str) -> Iterator[House]:
     """Lend a household under *profile*, every consent given, with its collector running."""
     shutil.copytree(_template(profile), folder / "house")
-    site = LocalSite(folder / "house")
-    with serving(site) as port, Relay(port) as relay:
-        site.edit((f"127.0.0.1:{port}", f"127.0.0.1:{relay.port}"))
-        yield House(site, find_policy(profile), relay)
+    site, said = LocalSite(folder / "house"), list[str]()
+    with hosted(site.collector, _kept(said, folder.name)) as port, Relay(port) as relay:
+        site.edit(('"http://127.0.0.1:9"', f'"http://127.0.0.1:{relay.port}"'))
+        yield House(site, find_policy(profile), relay, said)
+
+
+def _kept(said: list[str], name: str) -> logging.Logger:
+    """Return a logger of the lowest level whose lines, with everything in their records, go to *said*."""
+    keeper = logging.Handler()
+    keeper.emit = lambda record: said.append(f"{record.getMessage()} {vars(record)}")  # type: ignore[method-assign]
+    logger = logging.getLogger(f"collector of {name}")
+    logger.setLevel(1)
+    logger.addHandler(keeper)
+    return logger
 
 
 @functools.cache
