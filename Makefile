@@ -12,6 +12,9 @@ PIP     := -m pip --disable-pip-version-check --quiet
 DEMO_DATA := pvanalytics==0.2.2
 # A C compiler with musl for big-endian machines; the other cross compilers are packages of the system.
 CROSS_CC := ziglang>=0.13,<1
+# Fuzzing from inside Python; has wheels for some machines only.
+ATHERIS := atheris>=2.3
+FUZZ_S  := 300
 
 SOURCES := $(sort $(shell find edge_sdk -type f -not -name '*.pyc')) pyproject.toml README.md LICENSE
 PYTEST  := -m pytest --durations=10 -rs
@@ -19,7 +22,7 @@ PYTEST  := -m pytest --durations=10 -rs
 BESIDE  := PYTHONSAFEPATH=1 PYTHONPATH= EDGE_TEST_WHEEL=1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-faults test-cross test-interop check bench docs lock audit sbom clean
+.PHONY: help demo test test-all test-faults test-cross test-fuzz test-interop check bench docs lock audit sbom clean
 .PHONY: part-core part-shell node FORCE
 
 help:  ## Say what can be made
@@ -53,6 +56,10 @@ test-faults: $(WHEEL)/.installed  ## Every kill and power cut, on all cores, and
 test-cross: $(WHEEL)/.installed  ## The C shim on other machines under qemu-user, against the agent of this one
 	$(WHEEL)/bin/python $(PIP) install '$(CROSS_CC)'
 	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) -o faulthandler_timeout=0 tests/shim/cross.py
+
+test-fuzz: $(WHEEL)/.installed  ## What firmware sends the agent, made up by atheris for FUZZ_S seconds
+	$(WHEEL)/bin/python $(PIP) install '$(ATHERIS)'
+	$(BESIDE) $(WHEEL)/bin/python tests/agent/fuzz.py -max_total_time=$(FUZZ_S)
 
 # The other implementations; nothing of them is installed beside this one.
 INTEROP_TESTS := $(addprefix tests/interop/,js_reader.py cose_peer.py published.py second_cddl.py)

@@ -154,6 +154,12 @@ class DiskFull(StorageError):
     """
 
 
+class DatabaseDamaged(StorageError):
+    """
+    Say that a database cannot be read: it is damaged, or none.
+    """
+
+
 class VaultUnavailable(StorageError):
     """
     Say that the keys at rest cannot be read, or are not there.

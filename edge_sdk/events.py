@@ -35,6 +35,7 @@ class Event(StrEnum):
     DOCUMENT_REFUSED = "document_refused"
     STORAGE_ERROR = "storage_error"
     DAMAGED_STREAM = "damaged_stream"
+    QUEUE_LOST = "queue_lost"
     POLICY_KEPT = "policy_kept"
     WIPED = "wiped"
     POLICY_DROPPED = "policy_dropped"

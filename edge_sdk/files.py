@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from edge_sdk.errors import DiskFull, FolderInUse, StorageError
+from edge_sdk.errors import DatabaseDamaged, DiskFull, FolderInUse, StorageError
 
 TEMPORARY = ".new"
 _CLOSE_ON_EXEC = os.O_CLOEXEC
@@ -35,8 +35,7 @@ def _told(path: Path, verb: str) -> Iterator[None]:
 
 _MAKE_ROOM: Final = "free space on the file system, or lower [outbox] quota in site.toml"
 _HINTS: Final = {
-    "ENOSPC": _MAKE_ROOM,
-    "EDQUOT": _MAKE_ROOM,
+    **dict.fromkeys(("ENOSPC", "EDQUOT"), _MAKE_ROOM),
     "EROFS": "the file system is mounted read-only: check the medium",
     "EACCES": "run as the user that owns the state folder",
     "ENOENT": "check the path; a site is made with 'edge-sdk init'",
@@ -370,17 +369,18 @@ def database_error(path: Path, error: sqlite3.Error) -> StorageError:
     """
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     hint = next((hint for prefix, hint in _DATABASE_HINTS.items() if name.startswith(prefix)), "")
-    return (DiskFull if hint == _MAKE_ROOM else StorageError)(f"{path.name}: {name}", hint=hint)
+    return _CLASSES.get(hint, StorageError)(f"{path.name}: {name}", hint=hint)
 
 
+DAMAGED: Final = "the file is damaged; a gateway that is started again begins a new queue and tells what was lost"
+_CLASSES: Final = {_MAKE_ROOM: DiskFull, DAMAGED: DatabaseDamaged}
 _DATABASE_HINTS: Final = {
     "SQLITE_FULL": _MAKE_ROOM,
     "SQLITE_IOERR_SHMSIZE": _MAKE_ROOM,  # the index of the write-ahead log could not grow
     "SQLITE_IOERR": "the medium reports errors: replace it",
     "SQLITE_READONLY": "the file system is mounted read-only: check the medium",
     "SQLITE_CANTOPEN": "check that the state folder is there, and run as the user that owns it",
-    "SQLITE_NOTADB": "the file is damaged: move it away and start again; what waited in it is lost",
-    "SQLITE_CORRUPT": "the file is damaged: move it away and start again; what waited in it is lost",
+    **dict.fromkeys(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR"), DAMAGED),
     "SQLITE_BUSY": "another program holds the file open: end it",
 }
 

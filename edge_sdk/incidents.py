@@ -30,7 +30,7 @@ from edge_sdk.events import Event, tell
 from edge_sdk.ledger import Happened
 
 SUSPECT_MS: Final = 3_600_000  # for a newer root to show that a document was good after all
-DAMAGE: Final = {"damaged_streams": "streams", "damaged_rows": "rows", "damaged": "batches"}
+DAMAGE: Final = {"damaged_streams": "streams", "damaged_rows": "rows", "damaged": "batches", "queues_lost": "queue"}
 _REDIRECTS: Final = range(300, 400)
 
 

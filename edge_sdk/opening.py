@@ -24,7 +24,7 @@ from edge_sdk.config import Config
 from edge_sdk.consent_state import ConsentState
 from edge_sdk.core.documents import WipeOrder
 from edge_sdk.core.policy import Policy
-from edge_sdk.errors import ConfigError, LifecycleRefused, StorageError
+from edge_sdk.errors import BadInput, ConfigError, DatabaseDamaged, LifecycleRefused, StorageError, VaultUnavailable
 from edge_sdk.events import Event, tell
 from edge_sdk.firmware import Attachment, FirmwareLink
 from edge_sdk.incidents import Incidents
@@ -33,8 +33,9 @@ from edge_sdk.keystore import FileKeyStore, KeyStore
 from edge_sdk.lanes import retire
 from edge_sdk.ledger import Happened, Ledger, read_ledger
 from edge_sdk.line import Line
+from edge_sdk.lost_queue import COUNT as QUEUES_LOST
+from edge_sdk.lost_queue import open_queue, remove_queue, tell_lost
 from edge_sdk.obeying import Obeying
-from edge_sdk.outbox import Outbox
 from edge_sdk.policies import Policies
 from edge_sdk.policy_file import policy_text
 from edge_sdk.recording import Recording
@@ -123,6 +124,14 @@ def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Sit
         NotProvisioned: when the site is not enrolled, or was wiped.
         StorageError: when its folder is in use, or from a newer release.
     """
+    try:
+        return _open_site(config, firmware)
+    except DatabaseDamaged:
+        remove_queue(config.folder)  # a gateway that nobody visits does not stand still over one bad page
+        return _open_site(config, firmware)
+
+
+def _open_site(config: Config, firmware: FirmwareLink | None) -> tuple[Site, Writer]:
     folder = config.folder
     files.make_folder(folder)
     with contextlib.ExitStack() as opened:
@@ -134,13 +143,13 @@ def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Sit
         vault = Vault.open(folder, key_store, draw=draw)
         reserve(folder)
         lane = _lane_to(config)
-        consent = ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(folder, held))
+        consent = _consent(config, lane, vault)
         clock = Clock(consent.floor_ms())
         writer = Writer(clock)
         recording = Recording(room=config.limits.memory_rows, wake_after=config.limits.max_rows, wake=writer.wake)
-        policies = _policies(config, consent, Policies(folder, vault.ring.state))
-        outbox = Outbox(folder)
+        outbox = open_queue(folder, was_started=bool(consent.held.policies))  # before a policy says that it was
         opened.callback(outbox.close)
+        policies = _policies(config, consent, Policies(folder, vault.ring.state))
         page = KeyPage(folder)
         opened.callback(page.close)
         rooms = Rooms(vault, outbox, page, draw, content_alg_of(config), boot_id(), recording.lock)
@@ -149,6 +158,8 @@ def open_site(config: Config, firmware: FirmwareLink | None = None) -> tuple[Sit
             method=key_store.method, clock=clock,
         )  # fmt: skip
         line.step(clock.now())
+        if tell_lost(rooms, line.binding.streams.values()):
+            recording.count(QUEUES_LOST)
         uplink = Uplink(
             line, routing=lane.routing, clock=clock, chance=chance, draw=draw, first_ms=config.jitter_ms
         )
@@ -195,6 +206,22 @@ def erase(folder: Path, lane: Lane, intent: Intent, key_store: KeyStore, firmwar
         with contextlib.suppress(StorageError):  # erased it is, and the receipt is delivered from where it lies
             retire(folder)
     return done
+
+
+def _consent(config: Config, lane: Lane, vault: Vault) -> ConsentState:
+    """
+    Return what was accepted on this device, and what its household refused.
+
+    Raises:
+        StorageError: it is damaged, or gone from a site that was started: what was refused is not known any more.
+    """
+    folder = config.folder
+    if files.exists(folder / "outbox.db") and not files.exists(folder / "state.bin"):
+        raise StorageError("state.bin is gone, and what was refused with it", hint="wipe this site and enrol it anew")
+    try:
+        return ConsentState(lane, vault, alg=suite_of(config), write=lambda held: write_lane(folder, held))
+    except BadInput as error:
+        raise VaultUnavailable("lane.bin is damaged: its root does not verify", hint="enrol the site anew") from error
 
 
 def _lane_to(config: Config) -> Lane:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_sdk import files
-from edge_sdk.errors import StorageError
+from edge_sdk.errors import DatabaseDamaged, StorageError
 
 FORMAT = 1
 PAGE_BYTES = 1024  # small flushes write whole pages: 1 KiB pages cost 7.4 KB a flush where 4 KiB pages cost 10.4
@@ -40,6 +40,8 @@ CREATE TABLE control(id INTEGER PRIMARY KEY, message_id BLOB NOT NULL, body BLOB
 CREATE TABLE site(key TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
 _ORDER: Final = "SELECT id, stream, first, last, told, kept_ms, bytes, batch_id FROM sealed ORDER BY id"
+_WHOLE: Final = "typeof(stream + first + last + told + kept_ms + bytes) = 'integer' AND typeof(batch_id) = 'blob'"
+_MISSHAPEN: Final = f"SELECT COUNT(*) FROM sealed WHERE NOT ({_WHOLE})"  # noqa: S608 - our own text
 _ASIDE_BYTES: Final = "SELECT SUM(bytes) FROM aside"
 
 
@@ -137,9 +139,7 @@ class Outbox:
         """
         Store a new stream and return its row number.
         """
-        row = self._db.execute("INSERT INTO stream(ref, record) VALUES(?, ?)", (ref, record)).lastrowid
-        assert row is not None
-        return row
+        return int(self._db.execute("INSERT INTO stream(ref, record) VALUES(?, ?)", (ref, record)).lastrowid or 0)
 
     def put_stream(self, stream: int, record: bytes) -> None:
         """
@@ -171,8 +171,7 @@ class Outbox:
         """
         Store the rows of one flush.
         """
-        values = (self._next_pending, stream, batch, rows, body)
-        self._db.execute("INSERT INTO pending VALUES(?, ?, ?, ?, ?)", values)
+        self._db.execute("INSERT INTO pending VALUES(?, ?, ?, ?, ?)", (self._next_pending, stream, batch, rows, body))
         self._next_pending += 1
         self.pending_bytes += len(body)
 
@@ -240,8 +239,7 @@ class Outbox:
         rows = self._rows("SELECT body FROM sealed WHERE id=?", held.id)
         if not rows:
             raise StorageError("a sealed batch is no longer in the outbox")
-        body: bytes = rows[0][0]
-        return body
+        return bytes(rows[0][0])
 
     def drop_sealed(self, held: Held) -> None:
         """
@@ -366,6 +364,8 @@ class Outbox:
         """
         Read the order of sealed batches, without their bodies, as the file has it.
         """
+        if self._number(_MISSHAPEN):
+            raise DatabaseDamaged(f"{self._path.name}: a row is of another shape", hint=files.DAMAGED)
         held = [Held(*row) for row in self._rows(_ORDER)]
         newest = self._number("SELECT MAX(id) FROM sealed"), self._number("SELECT MAX(id) FROM aside")
         next_pending = 1 + self._number("SELECT MAX(id) FROM pending")

@@ -101,6 +101,17 @@ class Running:
         self.check_process()
         return self._writer.call(job)
 
+    async def answered(self) -> None:
+        """
+        Return when the writer has answered.
+
+        Raises:
+            LifecycleRefused: when the site is closed.
+            RuntimeError: when the writer ended on a mistake of ours.
+        """
+        self.check_process()
+        await self._writer.call_async(lambda _: None)
+
     def start(self) -> None:
         """
         Send in the background, from a thread.

@@ -1,7 +1,7 @@
 """
 The one thread that owns the state folder.
 
-It steps the line at least once a second, at once when woken, and runs what other threads hand it, one job at a time
+It steps the line every 1.15 s at least, at once when woken, and runs what other threads hand it, one job at a time
 and in order; a step follows a job within :data:`AFTER_JOB_MS`. Nothing else touches a file of the folder, so no room
 needs a lock of its own.
 """

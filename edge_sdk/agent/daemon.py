@@ -26,7 +26,7 @@ from edge_sdk.core.shim_wire import MAX_POINTS, TTL_MS, Hello, Result, encode_we
 from edge_sdk.events import Event, tell
 
 ACCEPTED_AT_ONCE: Final = 32
-CHECK_EVERY_S: Final = 60.0
+CHECK_EVERY_S: Final = TTL_MS / 3000  # without systemd: with the refresh of what is granted, in one wake-up
 _TRY_LISTENING_S: Final = 1.0  # after the process ran out of descriptors
 
 
@@ -81,7 +81,6 @@ class Agent:
         try:
             await asyncio.gather(*(site.open() for site in self._sites.values()))
             self._tell_ready()
-            self._start(self._refresh())
             self._start(self._watch())
             await self._stop
         finally:
@@ -149,21 +148,17 @@ class Agent:
         if uid is not None:
             self._of_uid[uid] -= 1
 
-    async def _refresh(self) -> None:
-        while True:
-            await asyncio.sleep(TTL_MS / 3000)
-            for site in self._sites.values():
-                site.refresh()
-
     async def _watch(self) -> None:
         """
-        Tell systemd that this process lives, as long as every line answers.
+        Tell the shims what is granted before it runs out, and systemd that this process lives: that every line answers.
         """
-        every_s = watchdog_s()
+        every_s = min(CHECK_EVERY_S, watchdog_s() or CHECK_EVERY_S)
         while True:
-            await asyncio.sleep(every_s or CHECK_EVERY_S)
+            await asyncio.sleep(every_s)
+            for site in self._sites.values():
+                site.refresh()
             try:
-                async with asyncio.timeout(every_s or CHECK_EVERY_S):
+                async with asyncio.timeout(every_s):
                     await asyncio.gather(*(site.check() for site in self._sites.values()))
             except TimeoutError:
                 continue  # not told: systemd starts it again when this goes on

@@ -158,7 +158,7 @@ class Hosted:
         running = self.running
         if running is not None:
             with contextlib.suppress(EdgeError):  # closed or wiped in between
-                await asyncio.to_thread(running.on_writer, lambda _: None)
+                await running.answered()
 
     def _take(self, running: Running, accounts: Accounts) -> None:
         line = running.site.line

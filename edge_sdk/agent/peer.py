@@ -188,8 +188,8 @@ class Peer:
         due_ms = None if self._guest is None else self._guest.complete(now_ms)
         if wait_s:
             self._rest(wait_s)
-        elif self._guest is None or self.is_eager or messages == MESSAGES_AT_ONCE or (not messages and due_ms is None):
-            self._listen()
+        elif self._guest is None or self.is_eager or messages == MESSAGES_AT_ONCE or (messages < 2 and due_ms is None):
+            self._listen()  # also after one that left nothing open, such as a BEAT: a rest would be a wake-up more
         else:
             self._rest(LOOK_EVERY_S)
 

@@ -35,6 +35,7 @@ NAMES: Final = {
 }
 START_S: Final = 30
 _SUBACK: Final = 0x90
+_UNAVAILABLE: Final = b"\x20\x02\x00\x03"  # the answer to a connection that a broker cannot take
 _AMQTT: Final = """\
 listeners:
   default:
@@ -79,7 +80,7 @@ class Wire:
     """What connections to a broker carried, and how often a subscription was confirmed on them."""
 
     port: int = 0
-    drops: int = 0
+    turned_away: int = 0
     sent: list[bytes] = field(default_factory=list)
     received: list[bytes] = field(default_factory=list)
     confirmed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
@@ -94,13 +95,15 @@ class Wire:
 
 
 @contextmanager
-def wired(behind: int, host: str, *, drops: int = 0) -> Iterator[Wire]:
-    """Carry connections to the port *behind*; the first *drops* of them end at once."""
-    wire = Wire(drops=drops)
+def wired(behind: int, host: str, *, turned_away: int = 0) -> Iterator[Wire]:
+    """Carry connections to the port *behind*; the first *turned_away* of them are told that it is not available."""
+    wire = Wire(turned_away=turned_away)
 
     def talk(near: socket.socket) -> None:
-        if wire.drops:
-            wire.drops -= 1
+        if wire.turned_away:
+            wire.turned_away -= 1
+            near.recv(65_536)
+            near.sendall(_UNAVAILABLE)
             return
         with socket.create_connection((host, behind)) as far:
             wire.open += [near, far]

@@ -24,6 +24,7 @@ LAN_IP = "192.0.2.10"
 SSID = "HomeNet-CANARY"
 STICK_FIRMWARE = "LSW3_15_FFFF_1.0.9E"
 
+OFTEN = 2
 ASK, ANSWER = 0x4510, 0x1510
 HANDSHAKE, HEARTBEAT = 0x4110, 0x4710
 _TIMES = bytes.fromhex("e087e1018051010080fba367")
@@ -107,6 +108,7 @@ class Stick:
     connections: int = 0
     port: int = 0
     over: threading.Event = field(default_factory=threading.Event)
+    polled_often: threading.Event = field(default_factory=threading.Event)
     _answers: int = 0x29
 
     def answer(self, question: bytes) -> bytes:
@@ -129,6 +131,8 @@ class Stick:
         """Begin a connection."""
         turn = self.turns[self.connections] if self.connections < len(self.turns) else {}
         self.connections += 1
+        if self.connections > OFTEN:
+            self.polled_often.set()
         if not isinstance(turn, dict):
             return turn
         self.registers.update(turn)

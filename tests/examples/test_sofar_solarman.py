@@ -5,6 +5,10 @@ rows; and sticks that go away, break off, refuse and lie.
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +24,9 @@ pytest.importorskip("pysolarmanv5", reason="needs pysolarmanv5, of the extra `sy
 from edge_sdk.errors import Malformed
 from edge_sdk.sources import registers, sofar_g3
 from tests.examples import stick as sticks
-from tests.examples.house import House, Run, declared, housed
+from tests.examples.house import EXAMPLES, House, Run, declared, housed
 from tests.examples.stick import LOGGER, Stick, Wrong, crc, handshake, plugged_in, v5
+from tests.site import environ
 
 LAN = "127.77.3.8"  # loopback has sixteen million addresses: one that stands nowhere by chance
 PLANTED = (sticks.SERIAL, str(LOGGER), LOGGER.to_bytes(4, "little").hex() + "0201", sticks.MAC, sticks.LAN_IP,
@@ -45,10 +50,15 @@ class Told:
     exposed: dict[str, Counter[str]]
 
 
-def asked(house: House, stick: Stick) -> Run:
-    """Have the example poll for as many turns as *stick* has."""
+def configure(house: House, stick: Stick) -> None:
+    """Write down where *stick* is."""
     said = f'host = "{LAN}"\nport = {stick.port}\nlogger = {LOGGER}\nevery = 0.01\npatience = 3.0\n'
     (house.site.folder / "stick.toml").write_text(said)
+
+
+def asked(house: House, stick: Stick) -> Run:
+    """Have the example poll for as many turns as *stick* has."""
+    configure(house, stick)
     return house.run_at("sofar_solarman.py", len(stick.turns) + (AWAY if stick.leaves else 0))
 
 
@@ -186,6 +196,19 @@ def test_nothing_is_printed_of_a_stick_that_lies_or_is_away_but_numbers(told: To
     assert told.lies.counts.keys() == {"polls", "away", "rejected", "outages", "readings"}
     assert told.lies.counts["outages"] == len(WRONG) + 1  # the last of which is that it is away
     assert told.lies.printed == ["0 batches wait for the collector"]
+
+
+def test_it_polls_on_until_it_is_told_to_end_and_then_says_what_came_of_it(told: Told) -> None:
+    stick = Stick()
+    with plugged_in(stick, LAN):
+        configure(told.house, stick)
+        command = [sys.executable, str(EXAMPLES / "sofar_solarman.py")]
+        with subprocess.Popen(command, cwd=told.house.site.folder, env=environ(), stdout=subprocess.PIPE) as process:
+            assert stick.polled_often.wait(30)
+            process.send_signal(signal.SIGTERM)
+            said, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert re.fullmatch(rb"\d+ polls, \d+ readings\n", said)
 
 
 # ------------------------------------------------------------------------------------ the parsers by themselves
