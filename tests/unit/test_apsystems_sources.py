@@ -395,7 +395,7 @@ def test_any_bytes_are_a_reading_or_malformed(content: bytes) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=30_000)
+@settings(max_examples=10_000)
 @given(INPUTS)
 def test_a_great_many_bytes_are_a_reading_or_malformed(content: bytes) -> None:
     look_at(content)

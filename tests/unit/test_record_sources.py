@@ -170,7 +170,7 @@ def test_any_line_is_readings_or_malformed(line: bytes) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=20_000)
+@settings(max_examples=2_000)
 @given(st.integers(), damaged())
 def test_a_great_many_records_are_readings(at_ms: int, record: dict[str, Any]) -> None:
     look_at(json.dumps({"at_ms": at_ms, "record": record}).encode())
