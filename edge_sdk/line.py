@@ -342,7 +342,8 @@ class Line:
         self.consent.note_use(record.purpose, plan.recipient.kid, record.stream_id)
 
     def _seal_and_journal(self, now: Now, plans: list[_Plan], journal: list[_Entry]) -> list[tuple[str, int]]:
-        about = SealTimes(now.floor_ms, self.limits.max_rows, Memory() if len(plans) > 1 else None)
+        memory = Memory() if len(plans) + len(journal) > 1 else None
+        about = SealTimes(now.floor_ms, self.limits.max_rows, memory)
         sealed: list[tuple[str, int]] = []
         for plan in plans:
             held = plan.stream.seal(self.rooms, grant=plan.grant, recipient=plan.recipient, about=about)
@@ -350,7 +351,7 @@ class Line:
             plan.stream.rejournal_windows(self.rooms)
         for stream, grant in journal:
             if grant is not None:
-                stream.journal(self.rooms, grant=grant)
+                stream.journal(self.rooms, grant=grant, memory=memory)
             stream.store(self.rooms)
         return sealed
 

@@ -160,9 +160,7 @@ def _open_site(config: Config, firmware: FirmwareLink | None) -> tuple[Site, Wri
         line.step(clock.now())
         if tell_lost(rooms, line.binding.streams.values()):
             recording.count(QUEUES_LOST)
-        uplink = Uplink(
-            line, routing=lane.routing, clock=clock, chance=chance, draw=draw, first_ms=config.jitter_ms
-        )
+        uplink = Uplink(line, routing=lane.routing, clock=clock, chance=chance, draw=draw, first_ms=config.jitter_ms)
         opened.pop_all()  # from here on the site closes them
         return Site(config, clock, line, uplink, lane, key_store, attached, lock), writer
 

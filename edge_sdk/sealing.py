@@ -8,9 +8,10 @@ rows for the cadence, and one in bytes for whoever reads it. When to seal is the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from edge_sdk.core.batch import MAX_PAYLOAD_BYTES, Batch, ClockQuality, encode_batch
@@ -25,6 +26,8 @@ from edge_sdk.keypage import KeyPage
 from edge_sdk.outbox import Held, Outbox
 from edge_sdk.stream_record import ID_BYTES, Record
 from edge_sdk.vault import Draw, PurposeEntry, Vault
+
+Tables = Mapping[int, Sequence[Row]]  # rows by the position of their view
 
 
 @dataclass(slots=True)
@@ -68,26 +71,30 @@ class Sealing:
     recipient: RecipientKey
     about: SealTimes
 
-    def seal(self, part: Sequence[tuple[int, Row]]) -> list[Held]:
+    def seal(self, tables: Tables) -> list[Held]:
         """
-        Seal rows, each with the position of its view, as one batch or as many as their bytes need; in a transaction.
+        Seal rows as batches of about ``about.max_rows``, or as many as their bytes need; inside a transaction.
         """
         seed = self._seed()
-        payload = self._payload(part, seed)
-        if len(payload) > MAX_PAYLOAD_BYTES and len(part) > 1:
-            middle = len(part) // 2
-            return [*self.seal(part[:middle]), *self.seal(part[middle:])]
-        return [self._queue(payload, len(part), seed)]
+        rows = rows_in(tables)
+        parts = max(1, rows // self.about.max_rows)
+        edges = [rows * part // parts for part in range(parts + 1)]
+        return [one for start, end in pairwise(edges) for one in self._seal_part(part_of(tables, start, end), seed)]
 
-    def _payload(self, part: Sequence[tuple[int, Row]], seed: bytes) -> bytes:
+    def _seal_part(self, tables: Tables, seed: bytes) -> list[Held]:
+        rows = rows_in(tables)
+        payload = self._payload(tables, rows, seed)
+        if len(payload) > MAX_PAYLOAD_BYTES and rows > 1:
+            halves = part_of(tables, 0, rows // 2), part_of(tables, rows // 2, rows)
+            return [one for half in halves for one in self._seal_part(half, seed)]
+        return [self._queue(payload, rows, seed)]
+
+    def _payload(self, tables: Tables, rows: int, seed: bytes) -> bytes:
         record = self.record
-        tables: dict[int, list[Row]] = {}
-        for at, row in part:
-            tables.setdefault(at, []).append(row)
         batch = Batch(
             stream_id=record.stream_id,
             first=record.next_seq,
-            last=record.next_seq + len(part) - 1,
+            last=record.next_seq + rows - 1,
             digest=record.digest,
             stream_key=public_key_of(seed),
             clock=ClockQuality.WALL if record.boot is None else ClockQuality.FLOOR,
@@ -128,3 +135,22 @@ class Sealing:
         record = self.record
         secret = self.rooms.vault.ring.generation.streams
         return stream_seed(secret, record.purpose, record.grant_id, record.period)
+
+
+def rows_in(tables: Tables) -> int:
+    """
+    Return how many rows *tables* hold.
+    """
+    return sum(map(len, tables.values()))
+
+
+def part_of(tables: Tables, start: int, end: int) -> dict[int, Sequence[Row]]:
+    """
+    Return rows *start* up to *end* of *tables*, counted in table order.
+    """
+    part: dict[int, Sequence[Row]] = {}
+    for at in sorted(tables):
+        if kept := tables[at][max(0, start) : max(0, end)]:
+            part[at] = kept
+        start, end = start - len(tables[at]), end - len(tables[at])
+    return part

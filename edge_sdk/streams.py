@@ -14,7 +14,6 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from edge_sdk.core import cbor
@@ -25,7 +24,7 @@ from edge_sdk.core.documents import RecipientKey
 from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, BatchKey, source_tag_key, unwrap, wrap
 from edge_sdk.core.policy import Purpose, purpose_digest
 from edge_sdk.core.reading import AHEAD_MS
-from edge_sdk.core.table import Row, decode_tables, encode_tables
+from edge_sdk.core.table import Memory, Row, decode_tables, encode_tables
 from edge_sdk.errors import BadInput
 from edge_sdk.outbox import Held, PendingRow
 from edge_sdk.sealing import Rooms, Sealing, SealTimes
@@ -165,9 +164,10 @@ class Stream:
         """
         rooms.outbox.put_stream(self.row, seal_record(self.entry, self.record, rooms.draw))
 
-    def journal(self, rooms: Rooms, *, grant: CollectGrant) -> None:
+    def journal(self, rooms: Rooms, *, grant: CollectGrant, memory: Memory | None = None) -> None:
         """
         Write rows not yet saved, and the open windows, under the open batch's key; inside a transaction.
+        *memory* is of what is written with them.
 
         The key must be on the page first: :meth:`prepare`.
         """
@@ -177,7 +177,7 @@ class Stream:
         for at, rows in fresh.items():
             for start in range(0, len(rows), JOURNAL_ROWS):
                 part = rows[start : start + JOURNAL_ROWS]
-                body = self._wrap(encode_tables(self.purpose.views, {at: part}), "pending", rooms)
+                body = self._wrap(encode_tables(self.purpose.views, {at: part}, memory), "pending", rooms)
                 rooms.outbox.put_pending(self.row, self.record.batch, len(part), body)
         self._journal_windows(rooms)
 
@@ -206,11 +206,7 @@ class Stream:
         Pending rows go, open windows are journalled anew under the next batch's key, which is on the page already.
         """
         assert self.purpose is not None
-        flat = [(at, row) for at in sorted(self.rows) for row in self.rows[at]]
-        parts = max(1, len(flat) // about.max_rows)
-        edges = [len(flat) * part // parts for part in range(parts + 1)]
-        sealing = Sealing(rooms, self.row, self.entry, self.record, self.purpose, grant, recipient, about)
-        held = [one for start, end in pairwise(edges) for one in sealing.seal(flat[start:end])]
+        held = Sealing(rooms, self.row, self.entry, self.record, self.purpose, grant, recipient, about).seal(self.rows)
         self.rows, self.journalled = {}, {}
         rooms.outbox.drop_pending(self.row)
         self.store(rooms)

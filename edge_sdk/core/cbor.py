@@ -83,10 +83,11 @@ def _is_plain(value: Any, depth: int) -> bool:
     if not depth:
         return False
     kinds = set(map(type, value))
-    if not kinds <= _FLAT:
-        return all(_is_plain(item, depth - 1) for item in value)
-    numbers = [item for item in value if type(item) is int] if int in kinds else [0]
-    return min(numbers) >= -_BEYOND and max(numbers) < _BEYOND
+    if int in kinds:
+        numbers = value if len(kinds) == 1 else [item for item in value if type(item) is int]
+        if min(numbers) < -_BEYOND or max(numbers) >= _BEYOND:
+            return False
+    return kinds <= _FLAT or all(_is_plain(item, depth - 1) for item in value if type(item) not in _FLAT)
 
 
 def _is_short(key: int) -> bool:

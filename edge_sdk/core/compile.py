@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from edge_sdk.core import reading, transforms
@@ -90,6 +91,7 @@ def compile_kind(kind: Kind, granted: Sequence[tuple[Outlet, CollectGrant]], tal
         "sources": set(),
         "check": reading.check,
         "declared": kind.fields,
+        "itemgetter": itemgetter,
         "names_declared": frozenset(declared.name for declared in kind.fields),
         "shape": transforms.shape_number,
         "clip": transforms.clip,
@@ -145,7 +147,7 @@ class _Names(NamedTuple):
 def _write(kind: Kind, views: tuple[View, ...]) -> str:
     names = _Names({declared.name: f"f{at}" for at, declared in enumerate(kind.fields)}, "")
     names = names._replace(source=names.of_field[kind.source])
-    lines = ["def minimise(fields, at_ms):", "    get = fields.get", "    missing = 0"]
+    lines = [*_write_names(kind), "def minimise(fields, at_ms):", *_write_fetch(kind), "    missing = 0"]
     for at, declared in enumerate(kind.fields):
         lines += _write_check(kind, declared, at)
     lines += _write_gate(kind, names)
@@ -170,14 +172,43 @@ def _rules(views: tuple[View, ...]) -> dict[tuple[int, int], int]:
     }
 
 
+def _write_names(kind: Kind) -> list[str]:
+    """
+    Write the names as constants of the text, so that they are the very strings that a program writes.
+    """
+    one = len(kind.fields) == 1
+    return [
+        f"names = {tuple(declared.name for declared in kind.fields)!r}",
+        "fetch = (lambda fields: (fields[names[0]],))" if one else "fetch = itemgetter(*names)",
+    ]
+
+
+def _write_fetch(kind: Kind) -> list[str]:
+    """
+    Write what takes every declared field out of a reading: in one grip where none can be missing.
+
+    Of a dict only: what others do where a key is missing is their own affair.
+    """
+    taken = "".join(f"v{at}, " for at in range(len(kind.fields)))
+    return [
+        f"    if type(fields) is dict and len(fields) == {len(kind.fields)}:",
+        "        try:",
+        f"            {taken}= fetch(fields)",
+        "        except KeyError:",
+        f"            {taken}= map(fields.get, names)",
+        "    else:",
+        f"        {taken}= map(fields.get, names)",
+    ]
+
+
 def _write_check(kind: Kind, declared: PolicyField, at: int) -> list[str]:
-    usual = [*_usual_cases(declared, at), ("v is None", f"f{at} = None; missing += 1")]
-    lines = [f"    v = get({declared.name!r})"]
+    usual = [*_usual_cases(declared, at), (f"v{at} is None", f"f{at} = None; missing += 1")]
+    lines = []
     for number, (condition, then) in enumerate(usual):
         lines += [f"    {'elif' if number else 'if'} {condition}:", f"        {then}"]
     lines += [
         "    else:",
-        f"        f{at} = check(declared[{at}], v)",
+        f"        f{at} = check(declared[{at}], v{at})",
         f"        if f{at} is None:",
         "            tally.invalid_values += 1",
     ]
@@ -192,30 +223,31 @@ def _usual_cases(declared: PolicyField, at: int) -> list[tuple[str, str]]:
 
     Beside a float value the factor is a float: the same product, and Python has a faster one for two floats.
     """
+    v = f"v{at}"
     match declared.type:
         case declared_type if declared_type in NUMERIC:
             low, high = _sure_floats(declared)
             least, most = _sure_integers(declared)
-            whole = _scaled(declared, int)
+            whole, part = _scaled(v, declared, int), _scaled(v, declared, float)
             return [
-                (f"type(v) is float and {low!r} <= v <= {high!r}", f"f{at} = ({_scaled(declared, float)}).__round__()"),
-                (f"type(v) is int and {least} <= v <= {most}", f"f{at} = {'v' if whole == 'v' else f'round({whole})'}"),
+                (f"type({v}) is float and {low!r} <= {v} <= {high!r}", f"f{at} = ({part}).__round__()"),
+                (f"type({v}) is int and {least} <= {v} <= {most}", f"f{at} = {v if whole == v else f'round({whole})'}"),
             ]
         case FieldType.TEXT:
-            return [(f"type(v) is str and len(v) <= {declared.max_length} and v.isascii()", f"f{at} = v")]
+            return [(f"type({v}) is str and len({v}) <= {declared.max_length} and {v}.isascii()", f"f{at} = {v}")]
         case FieldType.ENUM:
-            return [(f"type(v) is str and v in labels_{at}", f"f{at} = labels_{at}[v]")]
+            return [(f"type({v}) is str and {v} in labels_{at}", f"f{at} = labels_{at}[{v}]")]
         case FieldType.FLAGS:
-            return [(f"type(v) is int and 0 <= v < {1 << len(declared.values)}", f"f{at} = v")]
+            return [(f"type({v}) is int and 0 <= {v} < {1 << len(declared.values)}", f"f{at} = {v}")]
         case FieldType.BOOL:
-            return [("type(v) is bool", f"f{at} = int(v)")]
+            return [(f"type({v}) is bool", f"f{at} = int({v})")]
         case _:  # addresses and places are parsed
             return []
 
 
-def _scaled(declared: PolicyField, as_number: type) -> str:
+def _scaled(v: str, declared: PolicyField, as_number: type) -> str:
     multiplier, divisor = as_number(declared.step.multiplier()), as_number(declared.step.divisor())
-    scaled = "v" if multiplier == 1 else f"v * {multiplier!r}"
+    scaled = v if multiplier == 1 else f"{v} * {multiplier!r}"
     return scaled if divisor == 1 else f"{scaled} / {divisor!r}"
 
 

@@ -65,13 +65,26 @@ class _Varints(dict[int, bytes]):
 
     def __missing__(self, delta: int) -> bytes:
         zigzag = delta + delta if delta >= 0 else -delta - delta - 1
-        made = bytearray()
-        while zigzag > 127:
-            made.append(zigzag & 127 | 128)
-            zigzag >>= 7
-        made.append(zigzag)
-        varint = self[delta] = bytes(made)
+        if 127 < zigzag < 1 << 14:
+            varint = bytes((zigzag & 127 | 128, zigzag >> 7))
+        elif 1 << 14 <= zigzag < 1 << 21:
+            varint = bytes((zigzag & 127 | 128, zigzag >> 7 & 127 | 128, zigzag >> 14))
+        else:
+            varint = _varint(zigzag)
+        self[delta] = varint
         return varint
+
+
+def _varint(zigzag: int) -> bytes:
+    """
+    Return the varint of a number of any length.
+    """
+    made = bytearray()
+    while zigzag > 127:
+        made.append(zigzag & 127 | 128)
+        zigzag >>= 7
+    made.append(zigzag)
+    return bytes(made)
 
 
 _NEAR: Final = 512  # differences of neighbours are mostly smaller
@@ -89,10 +102,8 @@ class Grouped:
     """
 
     def __init__(self, words: Sequence[Any], memory: dict[tuple[int, ...], bytes] | None = None) -> None:
-        index: dict[Any, int] = {}
-        self.groups = [index.setdefault(word, len(index)) for word in words]
-        self.words = list(index)
-        last = [len(words)] * len(index)  # the place behind the last row, where a 0 is
+        self.words, self.groups = _places(words)
+        last = [len(words)] * len(self.words)  # the place behind the last row, where a 0 is
         before = []
         for row, group in enumerate(self.groups):
             before.append(last[group])
@@ -137,7 +148,19 @@ def pack_places(places: Sequence[int]) -> bytes:
     """
     Return *places* among words as a column packs them: of one group.
     """
-    return Grouped(bytes(len(places))).pack(tuple(places))
+    steps = list(map(sub, places, (0, *places)))
+    try:
+        return b"".join(map(_SHORT.__getitem__, steps))
+    except KeyError:  # more words than are near each other
+        return b"".join(map(_Varints().__getitem__, steps))
+
+
+def _places(words: Sequence[Any], known: Sequence[Any] = ()) -> tuple[list[Any], list[int]]:
+    """
+    Return *known* and the words beside them in order of first use, and the place of each word among them.
+    """
+    index = {word: place for place, word in enumerate(dict.fromkeys((*known, *words)))}
+    return list(index), list(map(index.__getitem__, words))
 
 
 def unpack(packed: bytes, groups: Sequence[int], group_count: int) -> list[int]:
@@ -189,9 +212,8 @@ def _encode_table(view: View, at: int, rows: Sequence[Row], memory: Memory | Non
 
 
 def _encode_text(column: Sequence[Any]) -> list[Any]:
-    index: dict[Any, int] = {None: 0}
-    places = [index.setdefault(word, len(index)) for word in column]
-    return [list(index)[1:], pack_places(places)]
+    words, places = _places(column, known=(None,))
+    return [words[1:], pack_places(places)]
 
 
 def _encode_numbers(column: tuple[Any, ...], grouped: Grouped) -> Any:

@@ -49,7 +49,12 @@ class House:
         self.process = subprocess.Popen(
             command, env=environ() | (environment or {}), stderr=subprocess.PIPE, text=True, cwd=self.folder
         )
-        connected(self.socket).close()
+        try:
+            connected(self.socket).close()
+        except OSError as error:
+            ended = self.process.poll()
+            self.process.kill()
+            raise AssertionError(f"the agent does not listen, exit {ended}: {self.process.communicate()[1]}") from error
 
     def kill(self) -> None:
         assert self.process is not None

@@ -160,15 +160,28 @@ def trial(house: House, shim: Shim, chance: random.Random) -> None:
     shim.come_in()
 
 
-def test_produced_is_delivered_and_lost_over_random_kills_stops_and_restarts(tmp_path: Path) -> None:
-    site = flushing(warmed(local_site(tmp_path)), "100ms")
-    chance = random.Random(4)
-    with agent(tmp_path, site) as house, house.shim() as shim:
+def adds_up(folder: Path, *, seed: int, trials: int) -> None:
+    """Feed an agent that is killed, stopped and left at random; then do the sums."""
+    site = flushing(warmed(local_site(folder)), "100ms")
+    chance = random.Random(seed)
+    with agent(folder, site) as house, house.shim() as shim:
         shim.source(0, INVERTER, CANARY)
-        for _ in range(8):
+        for _ in range(trials):
             trial(house, shim, chance)
         sent(shim, range(1))
         house.stop()
         lost = house.counts().get("shim_lost", 0)
     arrived = len(monitored(site))
+    print(f"seed {seed}: {shim.sent} points sent, {POINTS * arrived} delivered, {lost} lost and told")
     assert shim.sent == POINTS * arrived + lost
+    assert lost > 0
+
+
+def test_produced_is_delivered_and_lost_over_random_kills_stops_and_restarts(tmp_path: Path) -> None:
+    adds_up(tmp_path, seed=4, trials=8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5, 8))
+def test_many_more_of_them_add_up_too(tmp_path: Path, seed: int) -> None:
+    adds_up(tmp_path, seed=seed, trials=30)

@@ -20,8 +20,8 @@ from edge_sdk.collector.purposes import encode_purpose
 from edge_sdk.collector.rows import OpenedRow
 from edge_sdk.collector.store import IntakeStore
 from edge_sdk.core.policy import purpose_digest
-from edge_sdk.opening import SUITES
 from edge_sdk.policy_file import load_policy
+from edge_sdk.suites import SUITES
 from tests import site as sites
 from tests.interop import peers
 from tests.site import LocalSite
