@@ -77,6 +77,7 @@ check: $(VENV)/.dev  ## Lint, types, import contracts, architecture: under a min
 bench: $(VENV)/.dev  ## Print speed and bytes on this machine
 	$(VENV)/bin/python -m benchmarks
 	$(VENV)/bin/python -m benchmarks.floor
+	$(VENV)/bin/python -m benchmarks.startup
 
 docs: $(VENV)/.dev  ## Write the documents that are made from the package (docs/policies.md)
 	$(VENV)/bin/python -m tests.docs.policies_page

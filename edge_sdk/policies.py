@@ -70,6 +70,12 @@ class Policies:
         self._read[digest] = policy
         return policy
 
+    def has(self, text: str) -> bool:
+        """
+        Tell whether *text* need not be read.
+        """
+        return hashlib.sha256(text.encode("utf-8")).digest() in self._kept
+
     def keep(self, draw: Callable[[int], bytes]) -> None:
         """
         Keep what was read, and nothing else, for the next start; nothing is written when that is kept already.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from edge_sdk.agent.accounts import Accounts
+from edge_sdk.agent.checking import check_apart
 from edge_sdk.agent.guests import SiteGuest, WipedGuest
 from edge_sdk.agent.peer import Guest, Peer
 from edge_sdk.agent.wiping import Link, Wiping
@@ -316,6 +317,7 @@ def _opened(config: Config, link: Link) -> tuple[Running, Accounts]:
 
     After a power cut: it was served, or nobody was asked yet. A disk that refuses is counted and tried again.
     """
+    check_apart(config)
     running = Running(config, None, link)
     line = running.site.line
     with line.recording.lock:

@@ -25,7 +25,6 @@ Run: TypeAlias = tuple[tuple[int, ...], int, int, Sequence[Value]]
 LEARN_AFTER: Final = 32  # times a run must have come: a pattern costs a millisecond
 MAX_SHAPES: Final = 32
 _MAX_SEEN: Final = 128
-_MAX_PLACES: Final = 1_024
 _MAX_LAYOUTS: Final = 64
 _EACH: Final = 4  # shapes that begin alike: where messages cut a reading, its parts are shapes too
 
@@ -103,7 +102,7 @@ class _Shape:
                     steps.append("xd")
                 case _Form.NATURAL:
                     steps.append(_NUMBER[next(rest)])
-                case _Form.OTHER:
+                case _:
                     steps.append(f"{next(rest)}x")
         if len(self._layouts) >= _MAX_LAYOUTS:
             self._layouts.clear()
@@ -119,7 +118,8 @@ class Shapes:
     def __init__(self) -> None:
         self._known: dict[_Look, _Shape] = {}
         self._seen: Counter[_Look] = Counter()
-        self._expected: dict[bytes, tuple[_Shape, ...]] = {}  # by the two bytes behind the head of their first point
+        # By the two bytes behind the head of their first point: under a thousand that a usual form begins with.
+        self._expected: dict[bytes, tuple[_Shape, ...]] = {}
 
     def read(self, reader: Reader, count: int) -> list[Run]:
         """
@@ -176,8 +176,6 @@ class Shapes:
                 self._known.clear()
                 self._expected.clear()
             shape = self._known[look] = _Shape(*look)
-        if len(self._expected) >= _MAX_PLACES:
-            self._expected.clear()
         others = [other for other in self._expected.get(begin, ()) if other is not shape]
         # Longest first: a shorter one may be how the longer one begins.
         self._expected[begin] = tuple(sorted((shape, *others[: _EACH - 1]), key=lambda one: -one.size))

@@ -100,6 +100,7 @@ CORE_LEVELS: Final = (
     {"policy_lint", "deidentify", "policy_diff", "policy_cbor", "transforms", "pseudonym"}
     | {"gathering", "table", "spoken", "promised", "shim_ids", "incidents"},
     {"windows"},
+    {"joining"},
     {"documents", "consent", "transfer", "receipt", "lifecycle", "retry"},
     {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},

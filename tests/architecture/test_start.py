@@ -95,8 +95,11 @@ def test_the_status_of_a_started_site_is_told_without_validator_network_or_line(
     }
 
 
-def test_a_running_agent_has_mapped_no_pydantic(tmp_path: Path) -> None:
+@pytest.mark.parametrize("starts", ["later", "first"])
+def test_a_running_agent_has_mapped_no_pydantic(tmp_path: Path, starts: str) -> None:
     site = served_once(local_site(tmp_path))
+    if starts == "first":
+        (site.state / "policy.bin").unlink()
     with agent(tmp_path, site) as house:
         with house.shim() as shim:
             shim.wait_mask(MONITORING | ALARMS | IMPROVEMENT)
@@ -104,3 +107,4 @@ def test_a_running_agent_has_mapped_no_pydantic(tmp_path: Path) -> None:
         maps = Path(f"/proc/{house.process.pid}/maps").read_text()
     assert "_rust.abi3" in maps, "the libraries of a process cannot be told from its maps here"
     assert "pydantic_core" not in maps
+    assert (site.state / "policy.bin").exists()

@@ -5,6 +5,7 @@ The decoder of the shim socket meets bytes that nobody has thought of; the vecto
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import Any
 
 import cbor2
@@ -159,6 +160,13 @@ def test_a_reading_that_messages_cut_anywhere_comes_out_whole() -> None:
     points = [(1 + n % 10, n // 10 % 3, 40 * (n // 10), n / 2) for n in range(6400)]
     said = [point for at in range(0, 6400, 64) for point in points_of(decoder.decode(batch(points[at : at + 64])))]
     assert sorted(map(repr, said)) == sorted(repr(list(point)) for point in points)
+
+
+def test_numbers_of_every_width_come_out_of_one_learned_run() -> None:
+    decoder = taught(batch([(field, 1, 0, 0) for field in range(1, 5)]))
+    for values in product((0, 200, 60_000, 70_000), repeat=4):
+        points = [(field, 1, 0, value) for field, value in enumerate(values, 1)]
+        assert outcome(decoder, batch(points)) == sorted(repr(list(point)) for point in points)
 
 
 def test_what_is_remembered_of_runs_is_bounded() -> None:
