@@ -57,9 +57,10 @@ test-cross: $(WHEEL)/.installed  ## The C shim on other machines under qemu-user
 	$(WHEEL)/bin/python $(PIP) install '$(CROSS_CC)'
 	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) -o faulthandler_timeout=0 tests/shim/cross.py
 
-test-fuzz: $(WHEEL)/.installed  ## What firmware sends the agent, made up by atheris for FUZZ_S seconds
+test-fuzz: $(WHEEL)/.installed  ## Made up: what firmware sends the agent (atheris, FUZZ_S seconds), and the agent the shim (10^7)
 	$(WHEEL)/bin/python $(PIP) install '$(ATHERIS)'
 	$(BESIDE) $(WHEEL)/bin/python tests/agent/fuzz.py -max_total_time=$(FUZZ_S)
+	EDGE_TEST_ALL=1 $(BESIDE) $(WHEEL)/bin/python $(PYTEST) -rP -o faulthandler_timeout=0 -m "slow or not slow" tests/shim/test_fuzz.py
 
 # The other implementations; nothing of them is installed beside this one.
 INTEROP_TESTS := $(addprefix tests/interop/,js_reader.py cose_peer.py published.py second_cddl.py)

@@ -16,7 +16,7 @@ from edge_sdk.errors import BadInput, LifecycleRefused, StorageError
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.outbox import Outbox
 from edge_sdk.policies import Policies
-from edge_sdk.status import PurposeStatus, Status, clock_word, purpose_status
+from edge_sdk.status import PurposeStatus, Status, clock_word, purpose_status, stopped_by
 from edge_sdk.stream_record import Record, open_record
 from edge_sdk.suites import suite_of
 from edge_sdk.vault import Lane, Vault, read_lane
@@ -79,6 +79,8 @@ def _status(config: Config, consent: ConsentState, policy: Policy, outbox: Outbo
         counts=stored_counts(numbers),
         last_acked_ms=None,
         last_error="",
+        incidents=tuple(consent.held.incidents),
+        uploads_stopped=stopped_by(config, consent),
     )
 
 

@@ -85,6 +85,7 @@ class Binding:
         self.was_unclean = found.unclean
         self.streams |= found.streams
         self._recording.count("damaged_streams", found.damaged)
+        self._recording.count("damaged_rows", found.damaged_rows)
         try:
             self.retention.make_place()
         except StorageError as error:

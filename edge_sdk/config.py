@@ -60,6 +60,7 @@ class Config:
     ledger: str
     has_firmware: bool
     firmware_wait_ms: int
+    uploads_stopped: bool
     limits: Limits
 
     @classmethod
@@ -171,6 +172,7 @@ _TABLES: Final = {
             "quota": Key(_size, 64 * 10**6),
             "reserve": Key(_size, 16 * 10**6),
             "reserve_inodes": Key(whole(0, 1 << 63), 64),
+            "uploads": Key(one_of("on", "stopped"), "on"),
         }
     ),
     "ledger": Table({"mode": Key(one_of("full", "minimal"), "full")}),
@@ -198,6 +200,7 @@ def _config(tables: dict[str, Values], base: Path) -> Config:
         ledger=ledger["mode"],
         has_firmware="firmware" in tables,
         firmware_wait_ms=firmware["wait"],
+        uploads_stopped=outbox["uploads"] == "stopped",
         limits=Limits(
             folder=folder,
             max_rows=batch["max_rows"],

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from edge_sdk.core import cbor
+from edge_sdk.core.incidents import MAX_INCIDENTS, Incident, incident_of, incident_value, newest_of
 from edge_sdk.core.messages import EndedStream, LedgerHead, Withdrawal
 from edge_sdk.core.messages.control import MAX_WITHDRAWN
 from edge_sdk.core.receipt import WipeReceipt, decode_wipe_receipt, encode_wipe_receipt
@@ -32,7 +33,7 @@ MAX_STREAMS: Final = 1900  # of all purposes: with their ids a wipe's intent sti
 LIMIT: Final = 8 << 20
 DOCUMENT_LIMIT: Final = 1 << 20
 
-Told: TypeAlias = Withdrawal | EndedStream | LedgerHead | WipeReceipt
+Told: TypeAlias = Withdrawal | EndedStream | LedgerHead | WipeReceipt | Incident
 
 
 @dataclass(slots=True)
@@ -48,7 +49,8 @@ class Use:
 @dataclass(slots=True)
 class Held:
     """
-    Everything stored of consent. ``policies`` are texts, the one in force last; ``to_tell`` waits for the authority.
+    Everything stored of consent. ``policies`` are texts, the one in force last; ``to_tell`` waits for the authority;
+    ``stopped_s`` is since when uploads are stopped on this device, 0 where they are not.
     """
 
     recipients: bytes = b""
@@ -58,6 +60,8 @@ class Held:
     to_tell: list[Told] = field(default_factory=list)
     uses: dict[str, Use] = field(default_factory=dict)
     executed: list[bytes] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    stopped_s: int = 0
 
 
 def encode_held(held: Held) -> bytes:
@@ -74,6 +78,8 @@ def encode_held(held: Held) -> bytes:
             6: [_told_value(told) for told in held.to_tell],
             7: [[purpose, use.kids, use.streams] for purpose, use in held.uses.items()],
             8: held.executed,
+            9: [incident_value(incident) for incident in held.incidents],
+            10: held.stopped_s,
         }
     )
 
@@ -100,6 +106,8 @@ def decode_held(encoded: bytes) -> Held:
         to_tell=list(fields.take(6, "to tell", list_of(_told, MAX_TELL))),
         uses={purpose: Use(list(kids), list(streams)) for purpose, kids, streams in uses},
         executed=list(fields.take(8, "executed", ids)),
+        incidents=list(fields.maybe(9, "incidents", list_of(incident_of, MAX_INCIDENTS)) or ()),
+        stopped_s=fields.maybe(10, "stopped", uint()) or 0,
     )
 
 
@@ -134,9 +142,9 @@ def wait_to_tell(held: Held, told: Iterable[Told]) -> int:
     """
     Add what the authority is to be told, merged by kind; return how many ended streams there was no room for.
 
-    Withdrawals of one purpose become one, the ledger's head is told once, a newer account of a stream takes the place
-    of the older. No withdrawal and no receipt ever makes room for anything: each kind has a ceiling of its own, and the
-    oldest accounts of ended streams are what goes.
+    Withdrawals of one purpose become one, the ledger's head is told once, a newer account of a stream or incident takes
+    the place of the older. Incidents come first. No withdrawal and no receipt ever makes room for anything: each kind
+    has a ceiling of its own, and the oldest accounts of ended streams are what goes.
 
     Raises:
         StorageError: as many receipts wait as are kept; nothing was added.
@@ -146,9 +154,11 @@ def wait_to_tell(held: Held, told: Iterable[Told]) -> int:
     if len(receipts) > MAX_TOLD_RECEIPTS:
         raise StorageError(f"{MAX_TOLD_RECEIPTS} wipe receipts wait", hint="let the device reach its collector")
     streams = list({entry.stream: entry for entry in waiting if isinstance(entry, EndedStream)}.values())
+    incidents = {(one.kind, one.what, one.first_s): one for one in waiting if isinstance(one, Incident)}
     heads = [entry for entry in waiting if isinstance(entry, LedgerHead)][:1]
     withdrawals = _merged([entry for entry in waiting if isinstance(entry, Withdrawal)])
-    held.to_tell = [*withdrawals[-MAX_TOLD_WITHDRAWALS:], *receipts, *streams[-MAX_TOLD_STREAMS:], *heads]
+    told_first: list[Told] = [*newest_of(incidents.values()), *withdrawals[-MAX_TOLD_WITHDRAWALS:]]
+    held.to_tell = [*told_first, *receipts, *streams[-MAX_TOLD_STREAMS:], *heads]
     return max(0, len(streams) - MAX_TOLD_STREAMS)
 
 
@@ -177,6 +187,8 @@ def _told_value(told: Told) -> list[Any]:
             return [2]
         case WipeReceipt():
             return [3, encode_wipe_receipt(told)]
+        case Incident():
+            return [4, *incident_value(told)]
 
 
 _WITHDRAWAL: Final = array(uint(), text(64), list_of(octets(16), MAX_WITHDRAWN))
@@ -192,4 +204,6 @@ def _told(value: object, where: str) -> Told:
         return EndedStream(*_ENDED(value, where)[1:])
     if kind == 3:
         return decode_wipe_receipt(array(uint(), octets(None, LIMIT))(value, where)[1])
+    if kind == 4 and isinstance(value, list):
+        return incident_of(value[1:], where)
     return LedgerHead()

@@ -80,6 +80,7 @@ class ConsentState:
         self.waiting_hash: bytes | None = None
         self._order = b""
         self.refused_order = ""
+        self.refused: tuple[EdgeError, bytes] | None = None  # the last order refused
         self._heard_mono_ms: int | None = None
         self._heard_hash: bytes | None = None
         self._floor_stored_ms = vault.read_floor()
@@ -182,7 +183,7 @@ class ConsentState:
         generation = self._vault.ring.generation
         downlink = open_downlink(sealed, seed=generation.hpke, alg=generation.hpke_alg)
         if downlink.epoch not in epochs:
-            raise ConsentRefused("the downlink is of another day", hint="check the clock of this device")
+            raise ConsentRefused("the downlink is of another day", hint="check the clock of this device", check=6)
         self.accept_statement(downlink.statement, now)
         self._order = downlink.wipe or b""
         self._heard_mono_ms = now.mono_ms
@@ -238,6 +239,7 @@ class ConsentState:
         """
         Return the wipe order to carry out at *now*, None when there is none, or none that passes every check.
         """
+        self.refused = None
         if not self._order:
             return None
         try:
@@ -250,7 +252,7 @@ class ConsentState:
                 now_s=now.wall_s,
             )
         except EdgeError as error:
-            self.refused_order = str(error)
+            self.refused_order, self.refused = str(error), (error, self._order)
             return None
 
     def deny(self, purposes: Collection[str]) -> None:

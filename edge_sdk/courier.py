@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar
 
 from edge_sdk.carrying import carry, let_go
 from edge_sdk.clock import Now
-from edge_sdk.errors import TransportFault, UplinkError
+from edge_sdk.errors import TransportFault, UplinkError, WrongHost
 from edge_sdk.transport import Response, Transport
 from edge_sdk.uplink import IDLE_MS, Trip, Uplink
 
@@ -82,10 +82,10 @@ async def drive(
 
 async def _send(
     transport: Transport, trip: Trip, stopped: asyncio.Event, may_go_on: Callable[[], Awaitable[bool]]
-) -> Response | TransportFault | None:
+) -> Response | TransportFault | WrongHost | None:
     """
     Return the answer to *trip*, None where there was none before *stopped*: a slow collector holds up no stop.
-    A mistake of the transport is returned as well, so that it is told.
+    A mistake of the transport is returned as well, so that it is told; so is that another host answered.
 
     While a batch is under way its permission is asked for again and again; a withdrawal breaks it off, connection and
     all. What has left the socket by then may arrive.
@@ -98,7 +98,7 @@ async def _send(
             if not sending.done() and trip.parcel is not None and not await may_go_on():
                 return None
         return sending.result() if sending.done() else None
-    except TransportFault as fault:
+    except (TransportFault, WrongHost) as fault:
         return fault
     except (UplinkError, OSError):
         return None
@@ -114,14 +114,16 @@ def _asker(on_writer: OnWriter, uplink: Uplink, trip: Trip) -> Callable[[], Awai
     return lambda: on_writer(lambda now: uplink.may_go_on(trip, now))
 
 
-def _settler(uplink: Uplink, trip: Trip, answer: Response | TransportFault | None) -> Callable[[Now], Trip | int]:
+def _settler(
+    uplink: Uplink, trip: Trip, answer: Response | TransportFault | WrongHost | None
+) -> Callable[[Now], Trip | int]:
     """
     Return the job that settles *trip* and asks for the next one: one turn of the writer for both.
     """
 
     def settle(now: Now) -> Trip | int:
-        if isinstance(answer, TransportFault):
-            uplink.settle(trip, None, now, why=str(answer))
+        if isinstance(answer, TransportFault | WrongHost):
+            uplink.settle(trip, None, now, why=str(answer), is_wrong_host=isinstance(answer, WrongHost))
         else:
             uplink.settle(trip, answer, now)
         return uplink.next_trip(now)

@@ -17,6 +17,7 @@ Every exception that leaves the package, in one tree.
     │   ├─ DiskFull                the file system has no room, also after the queue made some
     │   └─ VaultUnavailable
     └─ UplinkError            6    a request could not even be tried (TLS, address, proxy)
+        ├─ WrongHost               another host than the configured one answered
         └─ TransportFault          the transport that an integrator wrote did what none may do
 
 Rules: messages carry names, sizes and offsets, never values; ``hint`` is one sentence that an operator can
@@ -58,7 +59,14 @@ class Refused(EdgeError):
 class ConsentRefused(Refused):
     """
     Say that a document was not accepted, or that no grant covers what was asked.
+
+    Args:
+        check: number of the acceptance check of a document that failed (SPEC 5.1), 0 for anything else.
     """
+
+    def __init__(self, message: str, *, hint: str = "", check: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.check = check
 
 
 class Equivocation(ConsentRefused):
@@ -164,6 +172,12 @@ class UplinkError(EdgeError):
     """
 
     exit_code = 6
+
+
+class WrongHost(UplinkError):
+    """
+    Say that whoever answered is not the configured host: another key than those pinned. A transport may raise it.
+    """
 
 
 class TransportFault(UplinkError):

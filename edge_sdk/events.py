@@ -43,6 +43,7 @@ class Event(StrEnum):
     POLICY_PASSED_OVER = "policy_passed_over"
     TRANSPORT_FAULT = "transport_fault"
     SENDING_ENDED = "sending_ended"
+    INCIDENT = "incident"
     SITE_CLOSED = "site_closed"
     PEER_REFUSED = "peer_refused"
 

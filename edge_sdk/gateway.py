@@ -32,6 +32,7 @@ class Gateway:
         recording = running.site.line.recording
         self._running = running
         self._record = recording.record_strictly if strict else recording.record
+        self.stop_uploads, self.resume_uploads = running.stop_uploads, running.resume_uploads  # kept over restarts
         self.allowed = recording.allowed  # (kind, field=None) -> bool: ask before a register is read
 
     @classmethod

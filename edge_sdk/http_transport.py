@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from edge_sdk.config import LOOPBACK
-from edge_sdk.errors import ConfigError, UplinkError
+from edge_sdk.errors import ConfigError, UplinkError, WrongHost
 from edge_sdk.transport import MAX_RESPONSE_BYTES, Request, Response
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ class HttpTransport:
         Send *request* and return the answer.
 
         Raises:
-            UplinkError: when there was none in time, or the server is not the one pinned.
+            WrongHost: the server is not the one pinned.
+            UplinkError: there was no answer in time.
         """
         import aiohttp  # the HTTP stack is loaded when there is something to send
 
@@ -66,6 +67,8 @@ class HttpTransport:
             if request.path == TIME_PATH:
                 return await self._ask_time(request)
             return await self._exchange(self._open(), request, self._tls)
+        except aiohttp.ServerFingerprintMismatch as error:
+            raise WrongHost("the host that answers has none of the pinned keys") from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise UplinkError(f"no answer from the collector: {type(error).__name__}") from error
 

@@ -59,6 +59,9 @@ class Happened(IntEnum):
     WIPE_BEGUN = 15
     ROTATED = 16
     TORN = 17  # bytes
+    INCIDENT = 18  # place in core.incidents.KINDS, occurrences so far
+    UPLOADS_STOPPED = 19
+    UPLOADS_RESUMED = 20
 
 
 LAWFUL: Final = frozenset(
@@ -72,6 +75,9 @@ LAWFUL: Final = frozenset(
         Happened.WIPE_BEGUN,
         Happened.ROTATED,
         Happened.TORN,
+        Happened.INCIDENT,
+        Happened.UPLOADS_STOPPED,
+        Happened.UPLOADS_RESUMED,
     }
 )
 """What minimal mode keeps: who allowed what, and what was erased."""

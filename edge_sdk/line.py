@@ -26,6 +26,7 @@ from edge_sdk.core.units import DAY_MS
 from edge_sdk.disk_room import DiskRoom
 from edge_sdk.errors import StorageError
 from edge_sdk.events import Event, tell
+from edge_sdk.incidents import Incidents
 from edge_sdk.ledger import Happened
 from edge_sdk.obeying import Obeying
 from edge_sdk.queueing import Parcel, Queueing
@@ -65,6 +66,7 @@ class Line:
         telling: Telling,
         books: Bookkeeping,
         obeying: Obeying,
+        incidents: Incidents,
         limits: Limits,
     ) -> None:
         self.rooms = rooms
@@ -77,11 +79,14 @@ class Line:
         self._collecting: frozenset[str] = frozenset()
         self.books = books
         self.obeying = obeying
+        self.incidents = incidents
         self.limits = limits
         self.queueing = Queueing(rooms, binding.streams, quota_bytes=limits.quota_bytes)
         self.desk = Desk(limits.folder)
         self.desk.does(Wish.WITHDRAW, lambda asked, now: self.withdraw(asked.name, now))
         self.desk.does(Wish.IMPORT, lambda asked, now: self.consent.accept_statement(asked.content, now))
+        self.desk.does(Wish.STOP, lambda _, now: self.incidents.stop(now))
+        self.desk.does(Wish.RESUME, lambda _, now: self.incidents.resume(now))
         self.room = DiskRoom(self.queueing, recording=recording, limits=limits)
         self._flush_at_ms = 0
         self._now_at_ms = 0
@@ -112,6 +117,7 @@ class Line:
         self.books.note(self.binding.decisions, now)
         if (order := self.consent.due_order(now)) is not None:
             self._obey(order, now)
+        self.incidents.look(now, self.recording.totals() + self.queueing.counts)
         self.desk.serve(now)
         if cut:
             self.binding.cut()
@@ -172,6 +178,8 @@ class Line:
         """
         Tell whether a batch under way may still be sent: it is still queued and its purpose may send.
         """
+        if self.incidents.is_stopped:
+            return False
         stream = self.binding.streams.get(parcel.held.stream)
         return stream is not None and self.queueing.has(parcel.held) and self.permit(stream, now) is not None
 
@@ -179,6 +187,8 @@ class Line:
         """
         Return the next batch that may be sent at *now*, with the permission it goes under.
         """
+        if self.incidents.is_stopped:
+            return None
         return self.queueing.next_parcel(lambda s: self.permit(s, now), now.mono_ms, fate=self.binding.fate(now))
 
     def settle(self, parcel: Parcel, outcome: Outcome, now: Now, draw: float) -> None:

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from edge_sdk import files
-from edge_sdk.binding import Binding
+from edge_sdk.binding import Binding, stored_counts
 from edge_sdk.bookkeeping import Bookkeeping
 from edge_sdk.clock import Clock, Now
 from edge_sdk.config import Config
@@ -26,10 +27,11 @@ from edge_sdk.core.policy import Policy
 from edge_sdk.errors import BadInput, ConfigError, DatabaseDamaged, LifecycleRefused, StorageError, VaultUnavailable
 from edge_sdk.events import Event, tell
 from edge_sdk.firmware import Attachment, FirmwareLink
+from edge_sdk.incidents import Incidents
 from edge_sdk.keypage import KeyPage
 from edge_sdk.keystore import FileKeyStore, KeyStore
 from edge_sdk.lanes import retire
-from edge_sdk.ledger import Happened, Ledger
+from edge_sdk.ledger import Happened, Ledger, read_ledger
 from edge_sdk.line import Line
 from edge_sdk.lost_queue import COUNT as QUEUES_LOST
 from edge_sdk.lost_queue import open_queue, remove_queue, tell_lost
@@ -151,20 +153,12 @@ def _open_site(config: Config, firmware: FirmwareLink | None) -> tuple[Site, Wri
         page = KeyPage(folder)
         opened.callback(page.close)
         rooms = Rooms(vault, outbox, page, draw, content_alg_of(config), boot_id(), recording.lock)
-        binding = Binding(
-            policies, rooms, consent=consent, recording=recording, routing=lane.routing, limits=config.limits
-        )
-        binding.load(clock.now().mono_ms)
-        ledger = Ledger(folder, vault.ring.ledger, draw=draw, minimal=config.ledger == "minimal")
-        books = Bookkeeping(ledger, consent)
-        books.start(clock.now(), unclean=binding.was_unclean)
-        telling = Telling(vault, outbox, consent, ledger, method=key_store.method, draw=draw)
-        line = Line(
-            rooms, consent=consent, recording=recording, binding=binding, telling=telling, books=books,
-            obeying=Obeying(consent, binding, telling=telling, books=books, firmware=attached), limits=config.limits,
+        line = _line_of(
+            config, rooms, consent=consent, recording=recording, policies=policies, lane=lane, firmware=attached,
+            method=key_store.method, clock=clock,
         )  # fmt: skip
         line.step(clock.now())
-        if tell_lost(rooms, binding.streams.values()):
+        if tell_lost(rooms, line.binding.streams.values()):
             recording.count(QUEUES_LOST)
         uplink = Uplink(line, routing=lane.routing, clock=clock, chance=chance, draw=draw, first_ms=config.jitter_ms)
         opened.pop_all()  # from here on the site closes them
@@ -240,6 +234,44 @@ def _lane_to(config: Config) -> Lane:
         with contextlib.suppress(StorageError):  # the next start writes it, or the wipe itself
             write_lane(config.folder, lane)
     return lane
+
+
+def _line_of(
+    config: Config, rooms: Rooms, *, consent: ConsentState, recording: Recording, policies: list[Policy],
+    lane: Lane, firmware: Attachment, method: str, clock: Clock,
+) -> Line:  # fmt: skip
+    """
+    Return the line of a site, with what was stored of it taken up.
+    """
+    vault, outbox, limits = rooms.vault, rooms.outbox, config.limits
+    binding = Binding(policies, rooms, consent=consent, recording=recording, routing=lane.routing, limits=limits)
+    damage = stored_counts(outbox.numbers())
+    binding.load(clock.now().mono_ms)
+    ledger = Ledger(config.folder, vault.ring.ledger, draw=draw, minimal=config.ledger == "minimal")
+    books = Bookkeeping(ledger, consent)
+    books.start(clock.now(), unclean=binding.was_unclean)
+    incidents = Incidents(
+        consent, books, policy=binding.policy, host=urlsplit(config.address).hostname or "", damage=damage,
+        is_stopped=config.uploads_stopped,
+    )  # fmt: skip
+    incidents.check(lambda: _read_through(config.folder, vault), clock.now())
+    telling = Telling(vault, outbox, consent, ledger, method=method, draw=draw)
+    obeying = Obeying(consent, binding, telling=telling, books=books, firmware=firmware)
+    return Line(
+        rooms, consent=consent, recording=recording, binding=binding, telling=telling, books=books, obeying=obeying,
+        incidents=incidents, limits=limits,
+    )  # fmt: skip
+
+
+def _read_through(folder: Path, vault: Vault) -> None:
+    """
+    Read the ledger to its end.
+
+    Raises:
+        BadInput: it was changed. StorageError: it cannot be read.
+    """
+    for _ in read_ledger(folder, vault.ring.ledger):
+        pass
 
 
 def draw(count: int) -> bytes:

@@ -34,6 +34,8 @@ class Wish(StrEnum):
     IMPORT = "import"
     WIPE = "wipe"
     SEND = "send"
+    STOP = "stop"
+    RESUME = "resume"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,12 +26,13 @@ from edge_sdk.streams import Stream
 @dataclass(slots=True)
 class Found:
     """
-    What was found: streams by row, whether the last stop was an unclean one, how many records were damaged.
+    What was found: streams by row, whether the last stop was an unclean one, how many records and rows were damaged.
     """
 
     streams: dict[int, Stream] = field(default_factory=dict)
     unclean: bool = False
     damaged: int = 0
+    damaged_rows: int = 0
 
 
 def take_up(
@@ -61,6 +62,7 @@ def take_up(
         if stream.purpose is not None and (not stream.record.ended or outbox.partial(stored.id) is not None):
             stream.outlets = outlets_of(stream.purpose)
         stream.reload(rooms, mono_ms)
+        found.damaged_rows += len(stream.unreadable)
         if found.unclean and not stream.record.ended:
             stream.miss(None, Reason.POWER)
         found.streams[stream.row] = stream

@@ -174,10 +174,31 @@ class Running:
     def _send_now(self, now: Now) -> None:
         """
         Seal what is open and try once without any wait, on the writer's thread: an operator asks for it.
+
+        Raises:
+            LifecycleRefused: uploads are stopped; nothing was tried.
         """
+        if self.site.line.incidents.is_stopped:
+            raise LifecycleRefused("uploads are stopped", hint="'edge-sdk outbox resume', or uploads in site.toml")
         self.site.line.step(now, close=True)
         self.site.line.queueing.hurry()
         self.site.uplink.hurry_once(although_failed=True)
+
+    def stop_uploads(self) -> None:
+        """
+        Send no batch any more, over restarts, until :meth:`resume_uploads`; collecting, consent and wipes go on.
+
+        After a power cut: stopped, once this has returned.
+        """
+        self.on_writer(self.site.line.incidents.stop)
+
+    def resume_uploads(self) -> None:
+        """
+        Send batches again, unless ``site.toml`` stops them.
+
+        After a power cut: sending again, once this has returned.
+        """
+        self.on_writer(self.site.line.incidents.resume)
 
     def stop(self) -> None:
         """

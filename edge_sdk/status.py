@@ -12,8 +12,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk.clock import Now
+from edge_sdk.config import Config
+from edge_sdk.consent_state import ConsentState
 from edge_sdk.core.batch import ClockQuality
 from edge_sdk.core.consent import Decision
+from edge_sdk.core.incidents import Incident
 from edge_sdk.core.policy import Purpose
 from edge_sdk.core.units import DAY_MS
 from edge_sdk.outbox import Outbox
@@ -58,6 +61,9 @@ class Status:
     counts: Mapping[str, int]
     last_acked_ms: int | None
     last_error: str
+    incidents: tuple[Incident, ...]
+    uploads_stopped: str
+    """By what no batch is sent: ``site.toml``, ``switch``, or nothing."""
 
     @property
     def why(self) -> str:
@@ -79,13 +85,16 @@ class Status:
         """
         Return everything as values that JSON has.
         """
-        return {**asdict(self), "counts": dict(self.counts)}
+        incidents = [_incident_as_json(incident) for incident in self.incidents]
+        return {**asdict(self), "counts": dict(self.counts), "incidents": incidents}
 
     def as_openmetrics(self) -> str:
         """
         Return the numbers in OpenMetrics text format.
         """
         lines = ["# TYPE edge_sdk_fresh gauge", f"edge_sdk_fresh {int(self.fresh)}"]
+        for name, number in (("uploads_stopped", int(bool(self.uploads_stopped))), ("incidents", len(self.incidents))):
+            lines += [f"# TYPE edge_sdk_{name} gauge", f"edge_sdk_{name} {number}"]
         for name in ("collecting", "sending", "open_rows", "queued_batches", "queued_bytes", "gaps"):
             lines.append(f"# TYPE edge_sdk_{name} gauge")
             for purpose in self.purposes:
@@ -124,7 +133,16 @@ def status_of(site: Site, now: Now) -> Status:
         counts=dict(line.recording.totals() + line.queueing.counts),
         last_acked_ms=site.uplink.last_acked_ms,
         last_error=site.uplink.last_error,
+        incidents=tuple(line.consent.held.incidents),
+        uploads_stopped=stopped_by(site.config, line.consent),
     )
+
+
+def stopped_by(config: Config, consent: ConsentState) -> str:
+    """
+    Return what stops uploads: the configuration, the switch of this device, or nothing.
+    """
+    return "site.toml" if config.uploads_stopped else "switch" if consent.held.stopped_s else ""
 
 
 def clock_word(now: Now) -> str:
@@ -152,6 +170,11 @@ def purpose_status(
         queued_bytes=sum(held.size for held in queued),
         gaps=sum(len(record.gaps) for record in records.values()),
     )
+
+
+def _incident_as_json(incident: Incident) -> dict[str, Any]:
+    evidence = None if incident.evidence is None else incident.evidence.hex()
+    return {**asdict(incident), "evidence": evidence, "notify_by_s": incident.notify_by_s}
 
 
 def _clock_trouble(ahead_ms: int, site: str) -> str:

@@ -1,5 +1,5 @@
 """
-What this device tells the authority, and nobody else: withdrawals, ended streams, ledger heads, wipes of a purpose.
+What this device tells the authority, and nobody else: incidents, withdrawals, ended streams, wipes of a purpose.
 
 Messages wait in ``state.bin`` as values, are signed by the generation, sealed to the authority's enrolment key and
 queued in the outbox, where the device can no longer read them. They carry no reading and need no grant (SPEC 9.3);
@@ -17,6 +17,7 @@ from edge_sdk.consent_record import Use
 from edge_sdk.consent_state import ConsentState
 from edge_sdk.core import claims
 from edge_sdk.core.documents import WipeOrder
+from edge_sdk.core.incidents import Incident
 from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES
 from edge_sdk.core.messages import Control, Withdrawal, seal_control
 from edge_sdk.core.receipt import Firmware, Method, PurposeUse, StoreErased, WipeReceipt
@@ -26,7 +27,9 @@ from edge_sdk.release import __version__
 from edge_sdk.vault import Draw, Vault
 
 MAX_MESSAGES: Final = 64  # sealed and queued; what waits beyond them is merged meanwhile
-KEPT_FREE: Final = 32  # of these places, for withdrawals and receipts
+KEPT_FREE: Final = 32  # of these places, for incidents, withdrawals and receipts
+
+_IMPORTANT: Final = (Incident, Withdrawal, WipeReceipt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Telling:
         if not self._consent.held.to_tell:
             return
         room = MAX_MESSAGES - self._outbox.controls()
-        important = [told for told in self._consent.held.to_tell if isinstance(told, Withdrawal | WipeReceipt)]
+        important = [told for told in self._consent.held.to_tell if isinstance(told, _IMPORTANT)]
         others = [told for told in self._consent.held.to_tell if told not in important]
         waiting = [*important[: max(0, room)], *others[: max(0, room - len(important) - KEPT_FREE)]]
         if not waiting:

@@ -25,6 +25,7 @@ from edge_sdk.core.receipt import Kind, Outcome, judge
 from edge_sdk.core.retry import delay_s, retry_after_s
 from edge_sdk.errors import ConsentRefused, EdgeError, StorageError, Tampered, UplinkError
 from edge_sdk.events import Event, tell
+from edge_sdk.incidents import Incidents
 from edge_sdk.queueing import Parcel
 from edge_sdk.telling import Message, Telling
 from edge_sdk.transport import Lane, Request, Response
@@ -69,6 +70,7 @@ class Desk(Protocol):
 
     consent: ConsentState
     telling: Telling
+    incidents: Incidents
 
     def may_go_on(self, parcel: Parcel, now: Now) -> bool:
         """
@@ -150,11 +152,17 @@ class Uplink:
         """
         return trip.parcel is None or self._desk.may_go_on(trip.parcel, now)
 
-    def settle(self, trip: Trip, response: Response | None, now: Now, *, why: str = "") -> None:
+    def settle(
+        self, trip: Trip, response: Response | None, now: Now, *, why: str = "", is_wrong_host: bool = False
+    ) -> None:
         """
         Do what the answer, or its absence, means; *why* there is none, where that is known.
         """
         self._no_answer = why or _NO_ANSWER
+        if is_wrong_host:
+            self._desk.incidents.other_host(now)
+        if response is not None:
+            self._desk.incidents.answered(response.status, response.headers, now)
         try:
             self._settle(trip, response, now)
         except StorageError as error:  # what was answered comes again with the next try
@@ -164,6 +172,7 @@ class Uplink:
     def _next_trip(self, now: Now) -> Trip | int:
         if self._asks_time or now.quality is ClockQuality.FLOOR:
             return self._time_trip(now)
+        self._asks_root = self._asks_root or self._desk.incidents.wants_root()
         self._desk.telling.seal_waiting(now)
         message = self._desk.telling.next_message()
         if message is None:
@@ -250,7 +259,7 @@ class Uplink:
                 raise UplinkError("the collector did not say what time it is" if response else self._no_answer)
             at_s = accept_time(response.body, root=self._desk.consent.root, nonce=trip.nonce)
         except EdgeError as error:
-            self._refuse_document(response)
+            self._refuse_document("time", error, response, now)
             self._fail(now, response, str(error))
             return
         # Failures go on being counted: a device whose tag is still not known asks ever more rarely.
@@ -274,14 +283,16 @@ class Uplink:
         """
         self._asks_root, self._root_asked = False, trip.epoch
         if response.status == 404:
+            self._desk.incidents.confirm(now)
             return
         try:
             if response.status != 200:
                 raise UplinkError(f"the collector answered {response.status} to a request for the next root")
             self._desk.consent.accept_root(response.body)
             self._asks_root = True  # there may be another one behind it
+            self._desk.incidents.clear()
         except EdgeError as error:
-            self._refuse_document(response)
+            self._refuse_document("root", error, response, now)
             self._fail(now, response, str(error))
 
     def _settle_batch(self, parcel: Parcel, response: Response, now: Now) -> None:
@@ -321,7 +332,7 @@ class Uplink:
             else:
                 consent.accept_recipients(response.body, now)
         except EdgeError as error:
-            self._refuse_document(response)
+            self._refuse_document(str(trip.errand.value), error, response, now)
             self._asks_root = isinstance(error, Tampered | ConsentRefused)  # perhaps signed by keys of a newer root
             self._fail(now, response, str(error))
             return
@@ -334,8 +345,10 @@ class Uplink:
         """
         return self._trip(Errand.ROOT, "GET", f"/v1/root/{self._desk.consent.root.version + 1}", now)
 
-    def _refuse_document(self, response: Response | None) -> None:
+    def _refuse_document(self, what: str, error: EdgeError, response: Response | None, now: Now) -> None:
         self._batch_first = True  # a document that is refused time and again holds up nothing that may be sent
+        if response is not None:
+            self._desk.incidents.judge(what, error, now, response.body)
         self._desk.consent.count("documents_refused", 1)
         tell(Event.DOCUMENT_REFUSED, status=response.status if response else 0)
 

@@ -80,10 +80,9 @@ typedef struct edge_slot {
 } edge_slot_t;
 
 typedef struct edge_label {
-	uint32_t id_;
-	uint16_t slot_;
-	uint8_t use_, unsent_;
-	char text_[EDGE_TEXT_MAX + 4u];
+	uint32_t id_, key_;
+	char text_[EDGE_TEXT_MAX + 3u];
+	uint8_t unsent_;
 } edge_label_t;
 
 /*
@@ -131,16 +130,21 @@ typedef struct {
 
 /* The shim itself. Only its size is public. */
 typedef struct edge {
-	uint32_t head_, grant_, deadline_, wipe_answer_; /* with stats_.dropped, what all threads touch */
+	edge_stats_t stats_; /* `stored` is the head of the ring; it and `dropped` are what all threads touch, with: */
+	uint32_t grant_, deadline_, wipe_answer_;
 	uint32_t ready_, tail_, mask_, epoch_, generation_, held_mask_, wipe_id_, wipe_told_;
-	uint32_t max_points_, points_per_s_, allowance_, ttl_ms_, told_drops_, blocked_, unpublished_, unsent_, fill_;
-	uint32_t pause_ms_, hung_ms_, spoke_ms_, batch_ms_, paced_ms_;
+	uint32_t max_points_, points_per_s_, allowance_, ttl_ms_, told_drops_, blocked_, unpublished_, unsent_, rounds_;
+	uint32_t pause_ms_, tried_ms_, spoke_ms_, batch_ms_, paced_ms_;
 	int32_t fd_, pid_, phase_, why_;
 	uint64_t now_ms_, sent_;
 	edge_config_t config_;
-	edge_stats_t stats_;
-	uint8_t schema_hash_[8], boot_nonce_[8];
-	char path_[EDGE_PATH_MAX + 1], site_[EDGE_SITE_MAX + 1], name_[EDGE_NAME_MAX + 1];
+	uint32_t boot_nonce_[2];
+	struct {
+		uint16_t family_;
+		char path_[EDGE_PATH_MAX + 1];
+	} to_;
+	uint8_t schema_hash_[8];
+	char site_[EDGE_SITE_MAX + 1], name_[EDGE_NAME_MAX + 1];
 	uint8_t buffer_[EDGE_MESSAGE_MAX];
 } edge_t;
 

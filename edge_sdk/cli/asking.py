@@ -5,16 +5,40 @@ How a command has the gateway that runs on a state folder do something: it leave
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from edge_sdk import files, requests
-from edge_sdk.clock import mono_ms
-from edge_sdk.errors import Refused, StorageError
+from edge_sdk.clock import Now, mono_ms
+from edge_sdk.config import Config
+from edge_sdk.errors import FolderInUse, Refused, StorageError
+from edge_sdk.opening import Site, open_site
 from edge_sdk.requests import Asked, Wish
 
 _ANSWER_MS: Final = 10_000
 LOOK_S: Final = 0.1
+
+
+def do_here(config: Config, asked: Asked, job: Callable[[Site, Now], None]) -> None:
+    """
+    Do *job* on the site, or have the gateway that runs on it do what is *asked*.
+
+    Raises:
+        EdgeError: the site does not open, or the job is refused.
+
+    After a power cut: as the job; the site was started and stopped like any other time.
+    """
+    try:
+        site, _ = open_site(config)
+    except FolderInUse:
+        ask_running(config.folder, asked)
+        return
+    try:
+        job(site, site.clock.now())
+    finally:  # refused or not, it was a start and a stop like any other
+        site.line.finish(site.clock.now())
+        site.close()
 
 
 def ask_running(folder: Path, asked: Asked) -> None:

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edge_sdk.cli import collector_accounts, collector_keys, collector_receipts
-from edge_sdk.cli.collector_accounts import said
+from edge_sdk.cli import collector_accounts, collector_incidents, collector_keys, collector_receipts
+from edge_sdk.cli.instants import said
 from edge_sdk.clock import wall_s
 from edge_sdk.collector import folder as collecting
 from edge_sdk.collector import operating
@@ -69,7 +69,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     devices.add_argument("folder", metavar="DIR")
     devices.set_defaults(func=_devices)
 
-    for more in (collector_accounts, collector_receipts, collector_keys):
+    for more in (collector_accounts, collector_incidents, collector_receipts, collector_keys):
         more.register(verbs)
 
 
@@ -184,6 +184,8 @@ def _devices(arguments: argparse.Namespace) -> int:
             print(f"  ledger: {case.ledger.length} entries, head {case.ledger.head.hex()}, {said(case.ledger.at_s)}")
         _print_alarms(case)
     _print_alarms(cases[None])
+    if still_open := [case for case in operating.incidents(folder, now_s=wall_s()) if case.closed_s is None]:
+        print(f"incidents: {len(still_open)} open, see edge-sdk collector incidents {folder}")
     return 0
 
 

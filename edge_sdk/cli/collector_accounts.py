@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from edge_sdk.cli.instants import said
 from edge_sdk.clock import wall_s
 from edge_sdk.collector import folder as collecting
 from edge_sdk.collector import operating
@@ -66,13 +67,6 @@ def chosen_devices(folder: Path, device: str | None) -> list[bytes]:
     if not chosen:
         raise ConfigError("no such device is enrolled", hint="see 'edge-sdk collector devices'")
     return chosen
-
-
-def said(at_s: int | None) -> str:
-    """
-    Return an instant as people read it, in UTC; a dash for none.
-    """
-    return "-" if at_s is None else f"{datetime.datetime.fromtimestamp(at_s, datetime.UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def _consent(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edge_sdk.cli.collector_accounts import said
+from edge_sdk.cli.instants import said
 from edge_sdk.cli.tables import print_table
 from edge_sdk.clock import wall_s
 from edge_sdk.collector import operating

@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edge_sdk import files
-from edge_sdk.cli.asking import ask_running
-from edge_sdk.clock import Now
+from edge_sdk.cli.asking import ask_running, do_here
 from edge_sdk.config import Config
 from edge_sdk.core.keys import LedgerKey
 from edge_sdk.core.receipt import WipeReceipt
@@ -27,7 +26,7 @@ from edge_sdk.http_transport import HttpTransport
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.lanes import deliver, deliver_held, waiting
 from edge_sdk.ledger import check_head, read_ledger
-from edge_sdk.opening import Site, chance, draw, open_site
+from edge_sdk.opening import chance, draw
 from edge_sdk.requests import Asked, Wish
 from edge_sdk.running import Running
 from edge_sdk.vault import Vault
@@ -69,7 +68,7 @@ def _with_config(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def _withdraw(arguments: argparse.Namespace) -> int:
     config = Config.read(arguments.config)
     asked = Asked(Wish.WITHDRAW, arguments.purpose)
-    _do(config, asked, lambda site, now: site.line.withdraw(arguments.purpose, now))
+    do_here(config, asked, lambda site, now: site.line.withdraw(arguments.purpose, now))
     print(f"{arguments.purpose}: withdrawn; its keys and everything that waited for it are destroyed")
     return 0
 
@@ -78,25 +77,9 @@ def _import(arguments: argparse.Namespace) -> int:
     config = Config.read(arguments.config)
     bundle = files.read(Path(arguments.file), 1 << 16)
     asked = Asked(Wish.IMPORT, content=bundle)
-    _do(config, asked, lambda site, now: site.line.consent.accept_statement(bundle, now))
+    do_here(config, asked, lambda site, now: site.line.consent.accept_statement(bundle, now))
     print("statement accepted")
     return 0
-
-
-def _do(config: Config, asked: Asked, job: Callable[[Site, Now], None]) -> None:
-    """
-    Do *job* on the site, or have the gateway that runs on it do what is *asked*.
-    """
-    try:
-        site, _ = open_site(config)
-    except FolderInUse:
-        ask_running(config.folder, asked)
-        return
-    try:
-        job(site, site.clock.now())
-    finally:  # refused or not, it was a start and a stop like any other
-        site.line.finish(site.clock.now())
-        site.close()
 
 
 def _wipe(arguments: argparse.Namespace) -> int:

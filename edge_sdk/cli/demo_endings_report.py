@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from edge_sdk.cli.collector_accounts import said
 from edge_sdk.cli.demo_endings import Act, Cancelled, Copied, WithdrawnHere, WithdrawnThere
 from edge_sdk.cli.demo_folders import Folders
 from edge_sdk.cli.demo_report import heading
 from edge_sdk.cli.demo_rows import Compared
+from edge_sdk.cli.instants import said
 from edge_sdk.cli.tables import print_table
 from edge_sdk.core.keys import SECRET_BYTES
 

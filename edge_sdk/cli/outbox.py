@@ -11,12 +11,12 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Final
 
-from edge_sdk.cli.asking import LOOK_S, ask_running
+from edge_sdk.cli.asking import LOOK_S, ask_running, do_here
 from edge_sdk.cli.tables import print_table
 from edge_sdk.clock import mono_ms
 from edge_sdk.config import Config
 from edge_sdk.core.units import DAY_MS, HOUR_MS, MINUTE_MS
-from edge_sdk.errors import FolderInUse, StorageError
+from edge_sdk.errors import FolderInUse, LifecycleRefused, StorageError
 from edge_sdk.gateway import Gateway
 from edge_sdk.queued import Waiting, check_queue, queue_of
 from edge_sdk.requests import Asked, Wish
@@ -28,7 +28,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """
     Add the commands.
     """
-    outbox = commands.add_parser("outbox", help="what waits to be sent; send it now", description=__doc__)
+    saying = "what waits to be sent; send it now, or send nothing"
+    outbox = commands.add_parser("outbox", help=saying, description=__doc__)
     verbs = outbox.add_subparsers(metavar="VERB", required=True)
     listing = _with_config(verbs.add_parser("list", help="purposes, rows, bytes and ages of what waits"))
     listing.add_argument("--batches", action="store_true", help="a line for each batch")
@@ -38,6 +39,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     now = _with_config(verbs.add_parser("send-now", help="seal what is open and send without waiting"))
     now.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="how long to wait (default: 30)")
     now.set_defaults(func=_send_now)
+    stop = _with_config(verbs.add_parser("stop", help="send no batch until 'resume', over restarts; the rest goes on"))
+    stop.set_defaults(func=_stop)
+    _with_config(verbs.add_parser("resume", help="send batches again")).set_defaults(func=_resume)
 
 
 def _with_config(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -101,12 +105,32 @@ def _send_now(arguments: argparse.Namespace) -> int:
     config = Config.read(arguments.config)
     try:
         with Gateway.open(arguments.config) as gateway:
+            if by := gateway.status().uploads_stopped:
+                raise LifecycleRefused(f"uploads are stopped by {by}", hint="'edge-sdk outbox resume', or site.toml")
             left = gateway.drain(arguments.timeout)
     except FolderInUse:
         ask_running(config.folder, Asked(Wish.SEND))
         left = _wait(config, arguments.timeout)
     print(f"{left} batches are still queued" if left else "everything is sent")
     return 6 if left else 0
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    do_here(Config.read(arguments.config), Asked(Wish.STOP), lambda site, now: site.line.incidents.stop(now))
+    print("uploads are stopped; what is collected waits, and consent, incidents and wipes are told as before")
+    return 0
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    """
+    Undo the stop; exit 3 where the configuration stops uploads too.
+    """
+    config = Config.read(arguments.config)
+    do_here(config, Asked(Wish.RESUME), lambda site, now: site.line.incidents.resume(now))
+    if config.uploads_stopped:
+        raise LifecycleRefused("site.toml stops uploads still", hint='[outbox] uploads = "on", and start it again')
+    print("uploads go on")
+    return 0
 
 
 def _wait(config: Config, timeout_s: float) -> int:

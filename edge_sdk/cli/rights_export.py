@@ -19,8 +19,10 @@ from edge_sdk.core.batch import Batch
 from edge_sdk.core.consent import DPV
 from edge_sdk.core.describe import key_words
 from edge_sdk.core.documents.statement import Grant
+from edge_sdk.core.incidents import Incident
 from edge_sdk.core.messages import EndedStream, Withdrawal
 from edge_sdk.core.policy import Basis
+from edge_sdk.core.receipt import WipeReceipt
 from edge_sdk.core.spoken import counted, length_words
 from edge_sdk.rights import Holdings, Sealed, StreamHeld
 
@@ -150,6 +152,7 @@ def _tables(found: Holdings) -> dict[str, list[Record]]:
         "grants": _grants(found),
         "withdrawn_here": [{"grant": denied.hex(), "purpose": _purpose_of(found, denied)} for denied in denials],
         "still_to_tell": [_told(told) for told in found.to_tell],
+        "incidents": [_incident(incident) for incident in found.incidents],
         "recipients": _recipients(found),
         "pseudonyms": [_pseudonym(found, *held) for held in sorted(found.pseudonyms.items())],
         "ledger": _ledger(found),
@@ -274,8 +277,23 @@ def _told(told: object) -> Record:
         case EndedStream():
             rows = {"rows": told.rows, "receipted": told.receipted, "destroyed": told.destroyed}
             return {"what": "ended stream", "purpose": told.purpose, "stream": told.stream.hex(), **rows}
+        case Incident():
+            return {"what": "incident", **_incident(told)}
+        case WipeReceipt():
+            return {"what": "erasure", "purposes": list(told.scope), "at": _utc(told.at_s * 1000)}
         case _:
             return {"what": "ledger head"}
+
+
+def _incident(incident: Incident) -> Record:
+    return {
+        "kind": incident.kind,
+        "of": incident.what,
+        "first": _utc(incident.first_s * 1000),
+        "last": _utc(incident.last_s * 1000),
+        "times": incident.count,
+        "at_the_earliest": incident.from_floor,
+    }
 
 
 def _recipients(found: Holdings) -> list[Record]:

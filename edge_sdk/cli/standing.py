@@ -7,10 +7,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import Final
 
 from edge_sdk.beside import status_beside
+from edge_sdk.cli.instants import left_words, said
+from edge_sdk.clock import wall_s
 from edge_sdk.config import Config
+from edge_sdk.core.incidents import Incident
 from edge_sdk.status import Status
+
+_MEND: Final = {"switch": "'edge-sdk outbox resume' lets them go on", "site.toml": "see uploads in its [outbox]"}
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,5 +62,17 @@ def _show(status: Status) -> None:
     console.print(f"statement version {status.statement_version}, set aside {status.aside_batches} batches")
     for name, count in sorted(status.counts.items()):
         console.print(f"  {name.replace('_', ' ')}: {count}")
+    if status.uploads_stopped:
+        by = status.uploads_stopped
+        console.print(f"UPLOADS ARE STOPPED by {by}: no batch is sent; {_MEND[by]}")
+    for incident in status.incidents:
+        console.print(_incident_line(incident, wall_s()))
     if status.why:
         console.print(status.why)
+
+
+def _incident_line(incident: Incident, now_s: int) -> str:
+    since = f"at the earliest {said(incident.first_s)}" if incident.from_floor else said(incident.first_s)
+    times = f", {incident.count} times, last {said(incident.last_s)}" if incident.count > 1 else ""
+    left = left_words(incident.notify_by_s, now_s)
+    return f"INCIDENT {incident.kind}: {incident.what}, noticed {since}{times}; {left}"

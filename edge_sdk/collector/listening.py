@@ -1,5 +1,5 @@
 """
-What devices tell the authority: withdrawals, ended streams, ledger heads, wipe receipts.
+What devices tell the authority: incidents, withdrawals, ended streams, ledger heads, wipe receipts.
 
 Reads what waits in the intake's control box, each message once. Order of checks: seal, a generation that is
 enrolled, its signature, the generation inside; then what the message says. Rules: a message speaks for the
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from edge_sdk.collector.casebook import Casebook, LedgerRow, Withdrawn
+from edge_sdk.collector.incidents import IncidentList
 from edge_sdk.collector.intake import Box
 from edge_sdk.collector.offices import AuthorityKeys
 from edge_sdk.collector.orders import close_purposes
@@ -24,6 +25,7 @@ from edge_sdk.collector.statements import is_final, withdrawn_status
 from edge_sdk.collector.store import IntakeStore, KeptBody
 from edge_sdk.core.claims import Account
 from edge_sdk.core.cose import key_id
+from edge_sdk.core.incidents import Incident, Kind
 from edge_sdk.core.messages import (
     Control,
     EndedStream,
@@ -49,6 +51,19 @@ REWRITTEN: Final = "ledger of one length with two heads"
 RETURNED: Final = "message written after its generation was erased: a copy of the device may be in use"
 TOO_MANY: Final = "more messages of one kind than are kept"
 """What an alarm is about."""
+INCIDENT_OF: Final[Mapping[str, tuple[Kind, str]]] = {
+    STRANGER: (Kind.FORGED, "message"),
+    FORGED: (Kind.FORGED, "message"),
+    MISNAMED: (Kind.FORGED, "message"),
+    FOREIGN_GRANT: (Kind.FORGED, "withdrawal"),
+    FOREIGN_STREAM: (Kind.FORGED, "account of a stream"),
+    UNORDERED: (Kind.FORGED, "wipe receipt"),
+    OTHER_SCOPE: (Kind.FORGED, "wipe receipt"),
+    SHORTER: (Kind.ROLLBACK, "ledger"),
+    REWRITTEN: (Kind.ROLLBACK, "ledger"),
+    RETURNED: (Kind.ROLLBACK, "copy of the device"),
+}
+"""Alarms that are incidents as well, which somebody may have to be told of."""
 
 
 class NotHeard(Exception):
@@ -81,6 +96,7 @@ class Listener:
     def __init__(self, registry: Registry, casebook: Casebook, *, keys: Callable[[], AuthorityKeys]) -> None:
         self._registry = registry
         self._casebook = casebook
+        self._incidents = IncidentList(registry.database)
         self._keys = keys
 
     def listen(self, source: IntakeStore, now_s: int) -> int:
@@ -105,7 +121,7 @@ class Listener:
         except NotHeard as refusal:
             with self._casebook.hearing(body.number) as is_new:
                 if is_new:
-                    self._casebook.alarm(refusal.generation, refusal.what, now_s)
+                    self._alarm(refusal.generation, refusal.what, now_s)
             return
         with self._casebook.hearing(body.number) as is_new:
             if is_new:
@@ -137,7 +153,7 @@ class Listener:
 
     def _record(self, heard: Heard, now_s: int) -> None:
         if heard.device.erased_s is not None and heard.control.at_s > self._last_word_s(heard.device):
-            self._casebook.alarm(heard.device.generation, RETURNED, now_s)
+            self._alarm(heard.device.generation, RETURNED, now_s)
         self._record_ledger(heard, now_s)
         match heard.control.body:
             case Withdrawal() as withdrawal:
@@ -148,8 +164,19 @@ class Listener:
                 self._record_receipt(heard, receipt, now_s)
             case LedgerHead():
                 pass
+            case Incident() as incident:
+                if not self._incidents.put(heard.device.generation, incident, now_s):
+                    self._alarm(heard.device.generation, TOO_MANY, now_s)
             case _ as never:
                 assert_never(never)
+
+    def _alarm(self, generation: bytes | None, what: str, now_s: int) -> None:
+        """
+        Count what should not have happened, and start its clock where it is an incident; inside a transaction.
+        """
+        self._casebook.alarm(generation, what, now_s)
+        if (found := INCIDENT_OF.get(what)) is not None:
+            self._incidents.notice(generation, *found, now_s)
 
     def _last_word_s(self, device: Device) -> int:
         own = [row.receipt for row in self._casebook.erasures() if row.generation == device.generation]
@@ -168,9 +195,9 @@ class Listener:
         if known is None or row.length > known.length:
             self._casebook.put_ledger(generation, row)
         elif row.length == known.length and row.head != known.head:
-            self._casebook.alarm(generation, REWRITTEN, now_s)
+            self._alarm(generation, REWRITTEN, now_s)
         elif row.length < known.length and row.at_s >= known.at_s:  # an older one is only late
-            self._casebook.alarm(generation, SHORTER, now_s)
+            self._alarm(generation, SHORTER, now_s)
 
     def _record_withdrawal(self, heard: Heard, withdrawal: Withdrawal, now_s: int) -> None:
         generation = heard.device.generation
@@ -178,7 +205,7 @@ class Listener:
         for grant_id in withdrawal.grants:
             row = own.get(grant_id)
             if row is None:
-                self._casebook.alarm(generation, FOREIGN_GRANT, now_s)
+                self._alarm(generation, FOREIGN_GRANT, now_s)
                 continue
             if not is_final(row.status):
                 # When the household said no, by its own clock as far as that can be: consent given after that stands.
@@ -191,22 +218,22 @@ class Listener:
         generation = heard.device.generation
         own = {(row.id, row.purpose) for row in self._registry.grants(generation)}
         if (ended.grant, ended.purpose) not in own:
-            self._casebook.alarm(generation, FOREIGN_STREAM, now_s)
+            self._alarm(generation, FOREIGN_STREAM, now_s)
         elif not self._casebook.put_ended(generation, ended):
-            self._casebook.alarm(generation, TOO_MANY, now_s)
+            self._alarm(generation, TOO_MANY, now_s)
 
     def _record_receipt(self, heard: Heard, receipt: WipeReceipt, now_s: int) -> None:
         generation = heard.device.generation
         if receipt.nonce is not None:
             order = next((row for row in self._casebook.orders(generation) if row.nonce == receipt.nonce), None)
             if order is None or set(order.scope) != set(receipt.scope):
-                self._casebook.alarm(generation, UNORDERED if order is None else OTHER_SCOPE, now_s)
+                self._alarm(generation, UNORDERED if order is None else OTHER_SCOPE, now_s)
                 return
         if not self._casebook.put_erasure(heard.message_id, generation, receipt, now_s):
-            self._casebook.alarm(generation, TOO_MANY, now_s)
+            self._alarm(generation, TOO_MANY, now_s)
             return
         if not is_complete(receipt):
-            self._casebook.alarm(generation, INCOMPLETE, now_s)
+            self._alarm(generation, INCOMPLETE, now_s)
             return
         self._close(generation, receipt, now_s)
 

@@ -19,6 +19,7 @@ from edge_sdk.collector.casebook import Alarm, Casebook, LedgerRow, OrderRow
 from edge_sdk.collector.certifying import with_key, without_key
 from edge_sdk.collector.erasures import EndingsReport, keys_to_forget, report_endings
 from edge_sdk.collector.folder import open_authority, open_opener
+from edge_sdk.collector.incidents import Case, IncidentList
 from edge_sdk.collector.keyring import Places, read_recipients, write_recipients
 from edge_sdk.collector.registry import Registry
 from edge_sdk.collector.statements import Draw
@@ -27,6 +28,7 @@ from edge_sdk.core.claims import Account, Mechanism
 from edge_sdk.core.documents import HpkePublic, RecipientKey, Recipients
 from edge_sdk.core.keys import SECRET_BYTES, RecipientSeed
 from edge_sdk.core.seal import hpke_key_pair
+from edge_sdk.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,34 @@ def cases(folder: Path, *, now_s: int) -> dict[bytes | None, DeviceCase]:
             own = tuple(alarms.get(device.generation, []))
             found[device.generation] = DeviceCase(device.erased_s, casebook.ledger(device.generation), own)
         return found
+
+
+def incidents(folder: Path, *, now_s: int) -> list[Case]:
+    """
+    Return what devices told of and what was noticed here, in order of hearing.
+
+    Raises:
+        StorageError: no collector is there, or a file fails.
+    """
+    hear(folder, now_s=now_s)
+    with closing(Registry(Places(folder).registry)) as registry:
+        return IncidentList(registry.database).cases()
+
+
+def close_incident(folder: Path, number: int, *, now_s: int) -> None:
+    """
+    Mark an incident as dealt with: who had to be told was told, or nobody had.
+
+    Raises:
+        ConfigError: there is no such open incident.
+        StorageError: no collector is there, or a file fails.
+
+    After a power cut: it is open or closed.
+    """
+    hear(folder, now_s=now_s)
+    with closing(Registry(Places(folder).registry)) as registry:
+        if not IncidentList(registry.database).close(number, now_s):
+            raise ConfigError("no open incident has that number", hint="see 'edge-sdk collector incidents'")
 
 
 def endings(folder: Path, *, now_s: int) -> EndingsReport:

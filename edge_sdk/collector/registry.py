@@ -20,11 +20,12 @@ from typing import Any, Final
 from edge_sdk.collector.casebook import CASES
 from edge_sdk.collector.claim import TryLimit
 from edge_sdk.collector.database import Database
+from edge_sdk.collector.incidents import INCIDENTS
 from edge_sdk.collector.purposes import decode_purpose, encode_purpose
 from edge_sdk.core import claims
 from edge_sdk.core.policy import Purpose, purpose_digest
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 _SCHEMA: Final = """
 CREATE TABLE codes (digest BLOB PRIMARY KEY, expires_s INTEGER NOT NULL, generation BLOB) WITHOUT ROWID;
@@ -135,7 +136,7 @@ class Registry:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, schema=f"{_SCHEMA};{CASES}", version=FORMAT)
+        self._database = Database(path, schema=f"{_SCHEMA};{CASES};{INCIDENTS}", version=FORMAT)
 
     @property
     def database(self) -> Database:

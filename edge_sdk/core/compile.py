@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from edge_sdk.core import reading, transforms
 from edge_sdk.core.consent import CollectGrant
-from edge_sdk.core.gathering import BLOCK, END, START, block_rows
+from edge_sdk.core.gathering import block_rows
+from edge_sdk.core.joining import Joints
 from edge_sdk.core.policy import NUMERIC, FieldType, Kind, TextRule, View, ViewField
 from edge_sdk.core.policy import Field as PolicyField
 from edge_sdk.core.pseudonym import Pseudonyms
@@ -101,10 +102,8 @@ def compile_kind(kind: Kind, granted: Sequence[tuple[Outlet, CollectGrant]], tal
             bound[f"labels_{at}"] = reading.places_of_labels(declared)
     for at, outlet in enumerate(outlets):
         bound[f"append_{at}"] = outlet.rows.append
-        if outlet.windows is not None:
-            bound[f"open_{at}"] = outlet.windows.open
-            bound[f"roll_{at}"] = outlet.windows.roll
-            bound[f"fold_{at}"] = outlet.windows.fold
+    joints = Joints([outlet.windows for outlet in outlets if outlet.windows is not None], _gathered(kind, views))
+    bound |= {"blocks": joints.open, "join": joints.join}
     for (at, place), number in _rules(views).items():
         view_field = views[at].fields[place]
         bound[f"field_{number}"] = view_field
@@ -153,7 +152,7 @@ def _write(kind: Kind, views: tuple[View, ...]) -> str:
     lines += _write_gate(kind, names)
     lines.append(f"    taken = {sum(view.every_ms is None for view in views)}")  # windows may find it late
     lines += _write_rows(views, names)
-    lines += _write_windows(views, names)
+    lines += _write_windows(kind, views, names)
     lines.append("    return taken")
     return "\n".join(lines)
 
@@ -321,28 +320,30 @@ def _value(number: int, view_field: ViewField, name: str) -> str:
     return f"({name} + {view_field.factor // 2}) // {view_field.factor}"
 
 
-def _write_windows(views: tuple[View, ...], names: _Names) -> list[str]:
+def _gathered(kind: Kind, views: Sequence[View]) -> list[str]:
     """
-    Write the blocks of views with windows; views that gather the same fields share what a reading adds.
+    Return the names of the fields that any window gathers.
     """
-    lines: list[str] = []
-    gathered: dict[str, str] = {}
-    for at, view in enumerate(views):
-        if view.every_ms is None:
-            continue
-        values = [names.of_field[view_field.field.name] for view_field in view.fields if view_field.window]
-        row = f"({', '.join(['at_ms', *values])},)"
-        if row not in gathered:
-            gathered[row] = f"g{at}"
-            lines.append(f"    g{at} = {row}")
-        lines += [
-            f"    w = open_{at}.get({names.source})",
-            f"    if w is None or not w[{START}] <= at_ms < w[{END}]:",
-            f"        w = roll_{at}({names.source}, at_ms)",
-            "    if w is not None:",
-            "        taken += 1",
-            f"        block = w[{BLOCK}]; block.append({gathered[row]})",
-            f"        if len(block) >= {block_rows(view)}:",
-            f"            fold_{at}(w)",
-        ]
-    return lines
+    wanted = {view_field.field.name for view in views for view_field in view.fields if view_field.window}
+    return [declared.name for declared in kind.fields if declared.name in wanted]
+
+
+def _write_windows(kind: Kind, views: tuple[View, ...], names: _Names) -> list[str]:
+    """
+    Write what puts a reading into the block that all views with windows share.
+    """
+    takers = sum(view.every_ms is not None for view in views)
+    if not takers:
+        return []
+    values = ["at_ms", *(names.of_field[name] for name in _gathered(kind, views))]
+    return [
+        f"    row = ({', '.join(values)},)",
+        f"    block = blocks.get({names.source})",
+        "    if block is not None and block.start <= at_ms < block.end:",
+        f"        taken += {takers}",
+        "        block.rows.append(row)",
+        f"        if len(block.rows) >= {block_rows(kind)}:",
+        "            block.fold()",
+        "    else:",
+        f"        taken += join({names.source}, at_ms, row)",
+    ]

@@ -1,14 +1,15 @@
 """
 How the values of a window become one: blocks of readings are folded, column by column, into a few slots.
 
-Compiled code only appends the values of a reading to the block of its pane; :meth:`Gathering.fold` moves a block into
-the slots with the sums and extremes that Python has for whole columns, and leaves nothing of it. A block is in memory
-only: whoever stores a pane folds it first, so that texts leave it by their rule alone. Values that a reading
-did not have are None and are passed over. First, last and delta go by the readings' own times, whatever order they
-come in. Which pane a reading belongs to, and when a pane closes, is ``windows``'.
+Compiled code only appends the values of a reading to the block of its source, which all views of the kind share;
+:meth:`Block.fold` moves it into the slots of each with the sums and extremes that Python has for whole columns, each
+made once, and leaves nothing of it. A block is in memory only: whoever stores a pane folds it first, so that texts
+leave it by their rule alone. Values that a reading did not have are None and are passed over. First, last and delta go
+by the readings' own times, whatever order they come in. Which panes a block belongs to is ``joining``'s, when a pane
+closes ``windows``'.
 
 A pane is a plain list: ``[start_ms, end_ms, count, partial, opened_mono_ms, source, block, *slots]``; a row of a block
-is ``(at_ms, *values)`` with a value for each field that has a window.
+is ``(at_ms, *values)`` with a value for each field that any view gathers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from edge_sdk.core.policy import View, ViewField, Window
+from edge_sdk.core.policy import Kind, View, ViewField, Window
 from edge_sdk.core.transforms import clip, shape_mean, shape_number
 
 START, END, COUNT, PARTIAL, OPENED, SOURCE, BLOCK, SLOTS = range(8)
@@ -48,11 +49,21 @@ class _Gathered(NamedTuple):
     allow: _Allow | None
 
 
-def block_rows(view: View) -> int:
+class Taking(NamedTuple):
+    """
+    How one view gathers a block: what it adds up, by slot and column, and all else by column; or ``every`` field so.
+    """
+
+    totals: tuple[tuple[int, int], ...]
+    others: tuple[tuple[_Gathered, int], ...]
+    every: tuple[tuple[_Gathered, int], ...]
+
+
+def block_rows(kind: Kind) -> int:
     """
     Return how many readings of one source wait in a block at most.
     """
-    return max(1, min(_BLOCK_ROWS, _BLOCKS_ROWS // view.kind.max_sources))
+    return max(1, min(_BLOCK_ROWS, _BLOCKS_ROWS // kind.max_sources))
 
 
 def slot_places(view: View) -> list[int]:
@@ -87,39 +98,19 @@ class Gathering:
             for view_field, slot in zip(view.fields, slot_places(view), strict=True)
             if view_field.window
         ]
-        self._totals = [at for at, field in enumerate(self._fields) if field.gather is _add and field.allow is None]
-        self._others = [at for at in range(len(self._fields)) if at not in self._totals]
         self.empty = [slot for view_field in view.fields if view_field.window for slot in _EMPTY[view_field.window]]
 
-    def fold(self, pane: Pane) -> None:
+    def taking(self, columns: Sequence[str]) -> Taking:
         """
-        Move the block of *pane* into its slots.
+        Return how blocks with such *columns*, named by their fields, are gathered.
         """
-        block = pane[BLOCK]
-        if not block:
-            return
-        times, *columns = zip(*block, strict=True)
-        block.clear()
-        count = len(times)
-        pane[COUNT] += count
-        try:
-            totals = [sum(columns[at]) for at in self._totals]
-        except TypeError:  # a value is missing
-            self._fold_each(pane, times, columns, range(len(columns)))
-            return
-        for at, total in zip(self._totals, totals, strict=True):
-            slot = self._fields[at].slot
-            pane[slot] += total
-            pane[slot + 1] += count
-        self._fold_each(pane, times, columns, self._others)
-
-    def _fold_each(self, pane: Pane, times: Column, columns: Sequence[Column], places: Sequence[int]) -> None:
-        for at in places:
-            view_field, slot, gather, allow = self._fields[at]
-            held = [(when, value) for when, value in zip(times, columns[at], strict=True) if value is not None]
-            if held:
-                times_held, values = zip(*held, strict=True)
-                gather(pane, slot, times_held, values if allow is None else allow(values), view_field)
+        every = tuple((field, columns.index(field.view_field.field.name)) for field in self._fields)
+        plain = [field.gather is _add and field.allow is None for field, _ in every]
+        return Taking(
+            tuple((field.slot, at) for (field, at), is_plain in zip(every, plain, strict=True) if is_plain),
+            tuple(one for one, is_plain in zip(every, plain, strict=True) if not is_plain),
+            every,
+        )
 
     def finish(self, pane: Pane, carry: dict[int, int], carry_ms: int = 0) -> list[Any]:
         """
@@ -152,6 +143,73 @@ class Gathering:
             case _:  # min, max, first, last: the slot is the value
                 pass
         return first if first is None or view_field.is_text else shape_number(view_field, first)
+
+
+class Block:
+    """
+    Readings of one source that lie in one open pane of every view that takes them, between ``start`` and ``end``.
+
+    Args:
+        source: as readings name it.
+        row: the first of them.
+        takers: those panes, and how each is gathered.
+        home: where it stands until it is dissolved.
+    """
+
+    __slots__ = ("_home", "_source", "_takers", "end", "rows", "start")
+
+    def __init__(
+        self, source: str, row: tuple[Any, ...], takers: Sequence[tuple[Pane, Taking]], home: dict[str, Block]
+    ) -> None:
+        self.start = max(pane[START] for pane, _ in takers)
+        self.end = min(pane[END] for pane, _ in takers)
+        self.rows = [row]
+        self._source = source
+        self._takers = takers
+        self._home = home
+
+    def fold(self) -> None:
+        """
+        Move the readings into the slots of every pane.
+        """
+        if not self.rows:
+            return
+        times, *columns = zip(*self.rows, strict=True)
+        self.rows.clear()
+        try:
+            sums = {at: sum(columns[at]) for at in {at for _, taking in self._takers for _, at in taking.totals}}
+        except TypeError:  # a value is missing
+            sums = {}
+        for pane, taking in self._takers:
+            pane[COUNT] += len(times)
+            for slot, at in taking.totals if sums else ():
+                pane[slot] += sums[at]
+                pane[slot + 1] += len(times)
+            for field, at in taking.others if sums else taking.every:
+                _gather(pane, field, times, columns[at])
+
+    def dissolve(self) -> None:
+        """
+        Fold, and take no more: a pane of it closes, or belongs to another block now.
+        """
+        self.fold()
+        self.leave()
+
+    def leave(self) -> None:
+        """
+        Take no more; what is held is folded when it is asked for.
+        """
+        if self._home.get(self._source) is self:
+            del self._home[self._source]
+
+
+def _gather(pane: Pane, field: _Gathered, times: Column, values: Column) -> None:
+    if None in values:
+        held = [(when, value) for when, value in zip(times, values, strict=True) if value is not None]
+        if not held:
+            return
+        times, values = zip(*held, strict=True)
+    field.gather(pane, field.slot, times, values if field.allow is None else field.allow(values), field.view_field)
 
 
 def _allowing(view_field: ViewField, show: Mapping[str, Callable[[str], Any]]) -> _Allow | None:
@@ -212,7 +270,9 @@ def _last(pane: Pane, slot: int, times: Column, values: Column, _: ViewField) ->
     """
     Keep the latest value; of several of one time the one that came last.
     """
-    at, value = max(zip(reversed(times), reversed(values), strict=True), key=itemgetter(0))
+    at, value = times[-1], values[-1]
+    if at < max(times):
+        at, value = max(zip(reversed(times), reversed(values), strict=True), key=itemgetter(0))
     if pane[slot] is None or at >= pane[slot + 1]:
         pane[slot], pane[slot + 1] = value, at
 

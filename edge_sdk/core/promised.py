@@ -73,7 +73,8 @@ def _promises(terms: Terms) -> Iterator[str]:
         yield f"The data is at home in {home} and goes nowhere else."
     yield (
         "Should data get into the wrong hands, the operator promises to tell the authorities within "
-        f"{_hours(terms.breach_notice_ms)} of noticing, and you."
+        f"{_hours(terms.breach_notice_ms)} of noticing, and you. What this device notices of that it tells the "
+        "operator before anything else, without readings: edge-sdk status."
     )
     yield (
         "Ask to see, correct, take along or delete what the operator has, and you are promised an answer within "

@@ -18,7 +18,19 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from edge_sdk.core.gathering import COUNT, END, OPENED, PARTIAL, SLOTS, SOURCE, START, Gathering, Pane, slot_count
+from edge_sdk.core.gathering import (
+    BLOCK,
+    COUNT,
+    END,
+    OPENED,
+    PARTIAL,
+    SLOTS,
+    SOURCE,
+    START,
+    Gathering,
+    Pane,
+    slot_count,
+)
 from edge_sdk.core.policy import View
 from edge_sdk.core.table import Row
 
@@ -66,7 +78,6 @@ class WindowSet:
         self, view: View, *, emit: Callable[[Row], None], show: Mapping[str, Callable[[str], Any]], offset_ms: int = 0
     ) -> None:
         assert view.every_ms is not None
-        self.open: dict[str, Pane] = {}
         self.mono_ms = 0
         self.late = 0
         self.forgotten = 0  # sources, for others: their windows were closed early
@@ -76,7 +87,7 @@ class WindowSet:
         self._show_source = show.get(view.kind.source, _show_nothing)
         self._offset = offset_ms % view.every_ms
         self._gathering = Gathering(view, show)
-        self.fold = self._gathering.fold
+        self.taking = self._gathering.taking
         self._trails: dict[str | bytes, _Trail] = {}  # the longest unheard first
         self._most_trails = 2 * view.kind.max_sources  # the compiled gate lets that many in around a change of day
         self._tag_of: Callable[[str], bytes] | None = None
@@ -94,8 +105,7 @@ class WindowSet:
         trail = self._trails.get(source) or self._adopt(source, at_ms)
         current, previous = trail.current, trail.previous
         start = (at_ms - self._offset) // self._every * self._every + self._offset
-        if current is not None and start == current[START]:  # it waited under its tag since a restart
-            self.open[source] = current
+        if current is not None and start == current[START]:
             return current
         if previous is not None and start == previous[START]:
             return previous
@@ -107,7 +117,7 @@ class WindowSet:
             trail.previous = pane
             return pane
         self._advance(trail, start)
-        trail.current = self.open[source] = pane
+        trail.current = pane
         self._trails[source] = self._trails.pop(source)
         return pane
 
@@ -116,12 +126,11 @@ class WindowSet:
         Close every window that has been open for two lengths of monotonic time.
         """
         limit = self.mono_ms - 2 * self._every
-        for source, trail in self._trails.items():
+        for trail in self._trails.values():
             for pane in trail.panes:
                 pane[OPENED] = pane[OPENED] or self.mono_ms  # opened since the last look
             if trail.current is not None and trail.current[OPENED] <= limit:
                 self._close_all(trail)  # with the one before, even if a straggler opened that later
-                self._shut(source)
             elif trail.previous is not None and trail.previous[OPENED] <= limit:
                 self._close(trail, trail.previous)
                 trail.previous = None
@@ -148,7 +157,6 @@ class WindowSet:
             trail.closed_until = began
             trail.carry_ms = max([trail.carry_ms, *map(self._gathering.counted_ms, panes)])
         if goes_on:
-            self.open.clear()
             self._since = None
         else:
             self.discard()
@@ -164,7 +172,9 @@ class WindowSet:
         """
         Forget every window and source without a row.
         """
-        self.open.clear()
+        for trail in self._trails.values():
+            for pane in trail.panes:
+                _dissolve(pane)
         self._trails.clear()
         self._since = None
 
@@ -175,7 +185,8 @@ class WindowSet:
         entries = []
         for source, trail in self._trails.items():
             for pane in trail.panes:
-                self.fold(pane)
+                if pane[BLOCK] is not None:
+                    pane[BLOCK].fold()
             if trail.tag is None:
                 trail.tag = tag_of(source) if isinstance(source, str) else source
             entries.append(_stored(trail, trail.tag))
@@ -192,7 +203,7 @@ class WindowSet:
             trail = _Trail()
             trail.closed_until, trail.carry = kept.closed_until, dict(kept.carry)
             panes = [
-                [start, end, count, 1, mono_ms, kept.source, [], *slots]
+                [start, end, count, 1, mono_ms, kept.source, None, *slots]
                 for start, end, count, _, *slots in kept.panes
             ]
             trail.current = panes.pop() if panes else None
@@ -218,7 +229,6 @@ class WindowSet:
         source = next(silent, next(iter(self._trails)))
         self.forgotten += 1
         self._cut(self._trails.pop(source))
-        self._shut(source)
         self._since = max(self._since or at_ms, at_ms)  # if it comes back within a window, that one is partial
 
     def _new(self, source: str, start: int) -> Pane:
@@ -226,7 +236,7 @@ class WindowSet:
         partial = int(start < self._since)
         shown = self._show_source(source)
         # Not opened at the time last told: the board may have slept since then. The next look says when.
-        return [start, start + self._every, 0, partial, 0, shown, [], *self._gathering.empty]
+        return [start, start + self._every, 0, partial, 0, shown, None, *self._gathering.empty]
 
     def _advance(self, trail: _Trail, start: int) -> None:
         if trail.previous is not None:
@@ -237,10 +247,6 @@ class WindowSet:
                 trail.previous = trail.current
             else:
                 self._close(trail, trail.current)
-
-    def _shut(self, source: str | bytes) -> None:
-        if isinstance(source, str):
-            self.open.pop(source, None)
 
     def _cut(self, trail: _Trail) -> None:
         for pane in trail.panes:
@@ -253,12 +259,18 @@ class WindowSet:
         trail.previous = trail.current = None
 
     def _close(self, trail: _Trail, pane: Pane) -> None:
-        self.fold(pane)
+        _dissolve(pane)
         gathered = iter(self._gathering.finish(pane, trail.carry, trail.carry_ms))
         values = [next(gathered) if view_field.window else pane[SOURCE] for view_field in self._view.fields]
         trail.closed_until = pane[END]
         # The count is of readings: one whose values were all invalid still counts.
         self._emit((pane[START], -pane[COUNT] if pane[PARTIAL] else pane[COUNT], *values))
+
+
+def _dissolve(pane: Pane) -> None:
+    if pane[BLOCK] is not None:
+        pane[BLOCK].dissolve()
+        pane[BLOCK] = None
 
 
 def _show_nothing(_: str) -> None:

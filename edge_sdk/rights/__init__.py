@@ -28,6 +28,7 @@ from edge_sdk.core.batch import Gap
 from edge_sdk.core.compile import Outlet
 from edge_sdk.core.describe import Known
 from edge_sdk.core.envelope import outer
+from edge_sdk.core.incidents import Incident
 from edge_sdk.core.policy import Policy, Purpose, View, purpose_digest
 from edge_sdk.core.table import Row
 from edge_sdk.core.windows import WindowSet
@@ -98,6 +99,7 @@ class Holdings:
     policy: Policy
     known: Known
     to_tell: tuple[Told, ...]
+    incidents: tuple[Incident, ...]
     streams: tuple[StreamHeld, ...]
     lost_streams: int
     pseudonyms: Mapping[str, int]
@@ -152,6 +154,7 @@ def _look(config: Config) -> Holdings:
         policy=policies[-1],
         known=known,
         to_tell=tuple(consent.held.to_tell),
+        incidents=tuple(consent.held.incidents),
         streams=streams,
         lost_streams=lost,
         pseudonyms={purpose: period for purpose, (period, _) in ring.pseudonyms.items()},

@@ -35,7 +35,7 @@ MIDDLE: Final = frozenset(
 UPPER: Final = frozenset(
     {
         *("resuming", "retention", "lost_queue", "queueing", "binding", "telling"),
-        *("bookkeeping", "uplink", "disk_room", "courier", "lanes"),
+        *("bookkeeping", "incidents", "uplink", "disk_room", "courier", "lanes"),
     }
 )
 SHELL: Final = FLOOR | SIBLINGS | MIDDLE | UPPER
@@ -66,7 +66,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "binding": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state", "resuming", "retention"},
     "telling": FLOOR | SIBLINGS | {"consent_record", "consent_state"},
     "bookkeeping": FLOOR | SIBLINGS | {"consent_state"},
-    "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing", "telling"},
+    "incidents": FLOOR | SIBLINGS | {"consent_state", "bookkeeping"},
+    "uplink": FLOOR | SIBLINGS | {"streams", "consent_state", "queueing", "telling", "incidents"},
     "disk_room": FLOOR | SIBLINGS | {"queueing"},
     "courier": FLOOR | {"uplink"},
     "lanes": FLOOR | SIBLINGS,
@@ -97,8 +98,9 @@ CORE_LEVELS: Final = (
     {"keys", "cose"},
     {"policy", "reading"},
     {"policy_lint", "deidentify", "policy_diff", "policy_cbor", "transforms", "pseudonym"}
-    | {"gathering", "table", "spoken", "promised", "shim_ids"},
+    | {"gathering", "table", "spoken", "promised", "shim_ids", "incidents"},
     {"windows"},
+    {"joining"},
     {"documents", "consent", "transfer", "receipt", "lifecycle", "retry"},
     {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},

@@ -28,7 +28,8 @@ def last_line(folder: Path, *, refuse: bool) -> str:
     (folder / "pytest.ini").write_text("[pytest]\n")
     for name, source in PLANTED.items():
         (folder / f"test_{name}.py").write_text(source)
-    environ = {**os.environ, "EDGE_TEST_ALL": "1" if refuse else ""}
+    top = str(CONFTEST.parents[1])  # it asks for what other tests have, too
+    environ = {**os.environ, "EDGE_TEST_ALL": "1" if refuse else "", "PYTHONPATH": top}
     command = [
         sys.executable,
         "-m",

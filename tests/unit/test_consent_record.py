@@ -4,6 +4,8 @@ What is stored of consent can be read back, however long a site has been at work
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from edge_sdk.consent_record import (
@@ -21,10 +23,14 @@ from edge_sdk.consent_record import (
     note_use,
     wait_to_tell,
 )
+from edge_sdk.core import cbor
+from edge_sdk.core.incidents import Incident
 from edge_sdk.core.messages import EndedStream, LedgerHead, Withdrawal
 from edge_sdk.core.messages.control import MAX_WITHDRAWN
 from edge_sdk.core.receipt import Firmware, WipeReceipt
 from edge_sdk.errors import StorageError
+
+INCIDENT = Incident("forged", "root", 1_790_000_000, 1_790_000_060, 2, False, 259_200, bytes(32))
 
 
 def test_what_is_held_comes_back_by_value() -> None:
@@ -37,9 +43,12 @@ def test_what_is_held_comes_back_by_value() -> None:
             Withdrawal("research", (b"g" * 16,)),
             EndedStream(b"s" * 16, "research", b"g" * 16, 5, 3, 2),
             LedgerHead(),
+            INCIDENT,
         ],
         uses={"research": Use([b"k" * 8], [b"s" * 16])},
         executed=[b"n" * 16],
+        incidents=[INCIDENT],
+        stopped_s=1_790_000_000,
     )
     assert decode_held(encode_held(held)) == held
 
@@ -99,6 +108,21 @@ def test_the_newest_account_of_a_stream_is_the_one_that_is_told() -> None:
     newer = EndedStream(ended(1).stream, "research", b"g" * 16, 9, 9, 0)
     wait_to_tell(held, [newer])
     assert held.to_tell == [newer]
+
+
+def test_incidents_are_told_first_each_in_its_newest_account() -> None:
+    held = Held()
+    newer = replace(INCIDENT, count=4)
+    wait_to_tell(held, [Withdrawal("research", (b"g" * 16,)), INCIDENT])
+    wait_to_tell(held, [LedgerHead(), newer])
+    assert held.to_tell == [newer, Withdrawal("research", (b"g" * 16,)), LedgerHead()]
+
+
+def test_what_an_earlier_release_held_has_no_incidents_and_sends() -> None:
+    values = cbor.decode(encode_held(Held()), 1 << 20, "state")
+    assert isinstance(values, dict)
+    del values[9], values[10]
+    assert decode_held(cbor.encode(values)) == Held()
 
 
 def test_with_as_many_receipts_as_are_kept_the_next_is_refused_and_nothing_is_lost() -> None:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from edge_sdk.core import cbor, claims, documents, envelope, labels, messages, receipt, seal
 from edge_sdk.core.claims import Mechanism, Role
+from edge_sdk.core.incidents import Incident
 from edge_sdk.core.keys import RecipientSeed, RoleSeed
 from edge_sdk.core.padding import unpad
 from edge_sdk.core.policy import (
@@ -94,6 +95,8 @@ def controls() -> Iterator[tuple[str, bytes]]:
         "wipe receipt": WIPED,
         "ledger head": messages.LedgerHead(),
         "ended stream": messages.EndedStream(world.STREAM_ID, world.PURPOSE, world.GRANT_ID, 9, 4, None),
+        "incident": Incident("rollback", "statement", world.NOW_S, world.NOW_S, 1, False, 259_200, bytes(32)),
+        "incident without a limit": Incident("forged", "a later word", world.NOW_S, world.NOW_S, 9, True, None),
     }
     for name, body in bodies.items():
         message = messages.Control(world.GENERATION, world.NOW_S, (world.named("head"), 3), body)

@@ -111,7 +111,7 @@ def refusal(what: str, check: Check, why: str, *, hint: str = "") -> ConsentRefu
     """
     Return the exception for a failed check, naming its number.
     """
-    return ConsentRefused(f"{what} check {check.value} ({check.name.lower()}): {why}", hint=hint)
+    return ConsentRefused(f"{what} check {check.value} ({check.name.lower()}): {why}", hint=hint, check=check.value)
 
 
 def check_signers(document: SignedDocument, *, root: Root, role: Role, typ: str, what: str) -> None:

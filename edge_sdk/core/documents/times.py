@@ -32,7 +32,8 @@ def check_version(what: str, version: int, sha256: bytes, *, newest: Newest | No
     if version == newest[0] and sha256 != newest[1]:
         where = f"{what} check {Check.VERSION.value} ({Check.VERSION.name.lower()})"
         raise Equivocation(
-            f"{where}: one version, two contents", hint="tell the operator: a signing key may be stolen"
+            f"{where}: one version, two contents", hint="tell the operator: a signing key may be stolen",
+            check=Check.VERSION.value,
         )
 
 

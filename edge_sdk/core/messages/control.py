@@ -1,7 +1,7 @@
 """
 Control messages: what a device tells the authority and nobody else. They carry no reading.
 
-Owns: ``Control`` with its four bodies (withdrawal, wipe receipt, ledger head, ended stream),
+Owns: ``Control`` with its bodies (withdrawal, wipe receipt, ledger head, ended stream, incident),
 ``seal_control``, ``open_control``.
 Rules: signed by the generation key, sealed to the root's enrolment key, padded to at least one downlink's
 size, named by a random id like a batch, so that the same signed receipt acknowledges both.
@@ -18,6 +18,7 @@ from edge_sdk.core import cbor, claims, labels
 from edge_sdk.core.cose import Sign1, key_id, parse1, public_key_of, sign1, verify1
 from edge_sdk.core.documents import HpkePublic
 from edge_sdk.core.envelope import LIMITS, outer
+from edge_sdk.core.incidents import Incident, incident_of, incident_value
 from edge_sdk.core.keys import GenerationSigningSeed, RoleSeed
 from edge_sdk.core.padding import pad_to, padme, unpad
 from edge_sdk.core.receipt import WipeReceipt, wipe_receipt_of, wipe_receipt_value
@@ -29,7 +30,7 @@ CONTROL_BYTES: Final = 4096  # all but large wipe receipts have this one size
 MAX_WITHDRAWN: Final = 24  # as many as a statement has grants
 
 _VERSION, _KIND, _GENERATION, _AT, _LEDGER, _BODY = range(6)
-_WITHDRAWAL, _WIPE_RECEIPT, _LEDGER_HEAD, _ENDED_STREAM = range(4)
+_WITHDRAWAL, _WIPE_RECEIPT, _LEDGER_HEAD, _ENDED_STREAM, _INCIDENT = range(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class EndedStream:
     """Rows destroyed before they were receipted; None where that is not known."""
 
 
-Body: TypeAlias = Withdrawal | WipeReceipt | LedgerHead | EndedStream
+Body: TypeAlias = Withdrawal | WipeReceipt | LedgerHead | EndedStream | Incident
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,8 @@ def _body_value(body: Body) -> tuple[int, cbor.Value]:
         case EndedStream():
             counts = (body.rows, body.receipted, body.destroyed)
             return _ENDED_STREAM, [body.stream, body.purpose, body.grant, *counts]
+        case Incident():
+            return _INCIDENT, incident_value(body)
         case _:
             assert_never(body)
 
@@ -230,4 +233,4 @@ def _ended_stream(value: object, where: str) -> Body:
     return EndedStream(*shape(value, where))
 
 
-_BODIES: Final[tuple[Shape[Body], ...]] = (_withdrawal, wipe_receipt_of, _ledger_head, _ended_stream)
+_BODIES: Final[tuple[Shape[Body], ...]] = (_withdrawal, wipe_receipt_of, _ledger_head, _ended_stream, incident_of)

@@ -166,7 +166,7 @@ CASE(the_ring_turns_over_and_the_positions_wrap)
 	uint32_t i, start = 0xFFFFFFF8u;
 
 	begin_granted(1);
-	shim.head_ = shim.tail_ = start;
+	shim.stats_.stored = shim.tail_ = start;
 	for (i = 0; i < SLOTS; i++)
 		slots[(start + i) & (SLOTS - 1)].turn_ = start + i;
 	for (i = 0; i < 5 * SLOTS; i++) {

@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		return 0;
 	begin_shim();
 	shim.phase_ = GREETED + bytes[0] % 3;
-	for (bytes++, size--; size != 0 && shim.fd_ >= 0; bytes += length, size -= length) {
+	for (bytes++, size--; size != 0 && shim.phase_ != OFFLINE; bytes += length, size -= length) {
 		length = *bytes < size ? *bytes : size - 1;
 		bytes++, size--;
 		exact = malloc(length == 0 ? 1 : length); /* of its own size, so that the sanitizer sees a byte too far */
@@ -93,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		free(exact);
 		hold();
 	}
-	if (shim.fd_ >= 0) {
+	if (shim.phase_ != OFFLINE) {
 		world.received = world.waiting = 0;
 		(void)edge_pump(&shim);
 	}

@@ -84,7 +84,7 @@ static int play_close(int fd)
 	return 0;
 }
 
-static uint64_t number(const uint8_t **at)
+static uint64_t number_at(const uint8_t **at)
 {
 	unsigned low = *(*at)++ & 31u, bytes = low < 24 ? 0 : 1u << (low - 24);
 	uint64_t value = low < 24 ? low : 0;
@@ -99,15 +99,15 @@ static void look_at_batch(const uint8_t *at)
 	uint32_t now = LOAD(&phase);
 	uint64_t count, value, i;
 
-	if (number(&at) != counted) /* `first` */
+	if (number_at(&at) != counted) /* `first` */
 		fail("first is not the number of points sent");
-	(void)number(&at);
+	(void)number_at(&at);
 	for (at++, i = 0; i < 5; i++)
-		(void)number(&at);
-	for (count = number(&at), counted += count; count != 0; count--) {
+		(void)number_at(&at);
+	for (count = number_at(&at), counted += count; count != 0; count--) {
 		at++;
-		(void)number(&at), (void)number(&at), (void)number(&at);
-		value = number(&at);
+		(void)number_at(&at), (void)number_at(&at), (void)number_at(&at);
+		value = number_at(&at);
 		i = value >> 32;
 		value &= 0xFFFFFFFFu;
 		if (i >= THREADS || value >= per_thread || value < last_sent[i])

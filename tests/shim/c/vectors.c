@@ -17,7 +17,7 @@ static edge_slot_t slots[LIVE_RING];
 static edge_label_t labels[1];
 static char line[65536], *at;
 
-static uint64_t number(void)
+static uint64_t decimal(void)
 {
 	return strtoull(at, &at, 10);
 }
@@ -44,7 +44,7 @@ static void set_drops(void)
 	int i;
 
 	for (i = 0; i < 5; i++)
-		shim.stats_.dropped[i] = (uint32_t)number();
+		shim.stats_.dropped[i] = (uint32_t)decimal();
 }
 
 static void answer(void)
@@ -73,6 +73,7 @@ static void begin_line(void)
 	shim.config_.label_count = 1;
 	shim.max_points_ = EDGE_POINTS_MAX;
 	shim.allowance_ = 1u << 30;
+	shim.rounds_ = ROUNDS;
 	shim.ready_ = 1;
 }
 
@@ -106,40 +107,37 @@ static void batch(void)
 	uint32_t count = 0, t0;
 	edge_slot_t *slot;
 
-	shim.sent_ = number();
-	shim.now_ms_ = number();
+	shim.sent_ = decimal();
+	shim.now_ms_ = decimal();
 	t0 = (uint32_t)shim.now_ms_;
 	set_drops();
 	while (*at == ' ' && at[1] > ' ' && count < LIVE_RING) {
 		uint64_t bits;
 
 		slot = &slots[count];
-		slot->id_ = (uint32_t)number() | 1u << 12;
-		slot->meta_ = (uint32_t)number();
+		slot->id_ = (uint32_t)decimal() | 1u << 12;
+		slot->meta_ = (uint32_t)decimal();
 		slot->at_ = t0 + (uint32_t)strtoll(at, &at, 10);
-		slot->meta_ |= (uint32_t)number() << 16;
+		slot->meta_ |= (uint32_t)decimal() << 16;
 		bits = strtoull(at, &at, 16);
 		slot->bits_[0] = (uint32_t)bits;
 		slot->bits_[1] = (uint32_t)(bits >> 32);
 		slot->turn_ = ++count;
 	}
-	shim.head_ = count;
+	shim.stats_.stored = count;
 	if (!send_batch(&shim, EDGE_POINTS_MAX))
 		abort();
 	answer();
 }
 
-static void label(uint8_t use)
+static void label(uint32_t use)
 {
-	uint32_t rounds = 8;
-
-	labels[0].use_ = use;
-	labels[0].unsent_ = 1;
-	labels[0].slot_ = (uint16_t)number();
-	labels[0].id_ = (uint32_t)number() | 1u << 12;
+	labels[0].unsent_ = (uint8_t)(use >> 16);
+	labels[0].key_ = use | (uint32_t)decimal();
+	labels[0].id_ = (uint32_t)decimal() | 1u << 12;
 	(void)bytes_of(labels[0].text_, EDGE_TEXT_MAX);
 	shim.unsent_ = 1;
-	(void)send_labels(&shim, &rounds);
+	(void)send_labels(&shim);
 	answer();
 }
 
@@ -155,18 +153,18 @@ static void hello(void)
 
 static void wiped(void)
 {
-	shim.wipe_id_ = (uint32_t)number();
-	shim.wipe_answer_ = number() != 0 ? WIPE_FAILED : WIPE_CLEARED;
+	shim.wipe_id_ = (uint32_t)decimal();
+	shim.wipe_answer_ = decimal() != 0 ? WIPE_FAILED : WIPE_CLEARED;
 	(void)send_wiped(&shim);
 	answer();
 }
 
 static void beat(void)
 {
-	shim.sent_ = number();
+	shim.sent_ = decimal();
 	set_drops();
 	shim.now_ms_ = 100000;
-	send_beat(&shim);
+	(void)send_batch(&shim, 0);
 	answer();
 }
 

@@ -12,7 +12,7 @@ import pytest
 
 from edge_sdk import cli
 
-PARTS = {"collector_accounts", "collector_keys", "collector_receipts"}  # of `edge-sdk collector`
+PARTS = {"collector_accounts", "collector_incidents", "collector_keys", "collector_receipts"}  # of `edge-sdk collector`
 
 
 def commands_of(parser: argparse.ArgumentParser) -> list[str]:

@@ -18,6 +18,7 @@ from edge_sdk import Gateway
 from edge_sdk.cli import main
 from edge_sdk.consent_record import Use, decode_held, encode_held
 from edge_sdk.core.claims import Status
+from edge_sdk.core.incidents import Incident
 from edge_sdk.core.messages import EndedStream, LedgerHead, Withdrawal
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.ledger import Happened, Ledger
@@ -247,10 +248,12 @@ def test_grants_and_denials_are_exported(site: LocalSite, command: Command) -> N
     assert grants["monitoring"]["dpv"] is None  # no consent, so no word of consent
     denied = bytes.fromhex(grants["improvement"]["grant"])
     told = [Withdrawal("improvement", (denied,)), EndedStream(b"s" * 16, "improvement", denied, 9, 8, 1), LedgerHead()]
+    told += [Incident("forged", "root", 1_790_000_000, 1_790_000_000, 1, False, None)]
     change_held(site, denied=[denied, b"x" * 16], to_tell=told, uses={"improvement": Use()})
     found = exported(site, command)
     assert [entry["purpose"] for entry in found["withdrawn_here"]] == ["improvement", None]
-    assert [entry["what"] for entry in found["still_to_tell"]] == ["withdrawal", "ended stream", "ledger head"]
+    whats = [entry["what"] for entry in found["still_to_tell"]]
+    assert whats == ["withdrawal", "ended stream", "ledger head", "incident"]
 
 
 def test_a_device_without_a_statement_exports_that(site: LocalSite, command: Command) -> None:
@@ -333,7 +336,7 @@ def test_csv_has_a_file_for_each_table_that_has_something(site: LocalSite, comma
     assert table(folder / "open_windows.csv")[0]["fields.power.sum"] == "300.3"
     assert table(folder / "streams.csv")[0]["ended"] == "false"
     assert (folder / "policy_1.toml").read_text() == (site.folder / "policy.toml").read_text()
-    assert "There is nothing of these: sealed, gaps, withdrawn here, still to tell." in (
+    assert "There is nothing of these: sealed, gaps, withdrawn here, still to tell, incidents." in (
         folder / "about.txt"
     ).read_text(encoding="utf-8")
 

@@ -184,7 +184,8 @@ def test_the_promises_of_the_terms_are_told() -> None:
         "The data is at home in Switzerland or the European Union. It goes elsewhere only if the recipient is bound by "
         "the contract clauses that the law prescribes for it.",
         "Should data get into the wrong hands, the operator promises to tell the authorities within 72 hours of "
-        "noticing, and you.",
+        "noticing, and you. What this device notices of that it tells the operator before anything else, without "
+        "readings: edge-sdk status.",
         "Ask to see, correct, take along or delete what the operator has, and you are promised an answer within 30 "
         "days. What is here you can see at once: edge-sdk export.",
         "If the account is cancelled, or a new version of the policy refused, the operator orders this device to "

@@ -32,6 +32,7 @@ def round_trip(view: View, rows: list[Row]) -> list[Row]:
         (ALONE, [(0, (1 << 62) - 1), (1 << 50, 1 - (1 << 62))]),
         (GROUPED, [(1, "A", 100), (1, "B", 9000), (2, "A", 101), (2, "B", None)]),
         (NOTED, [(1, "a"), (2, None), (3, ""), (4, "a"), (5, "é")]),
+        (NOTED, [(at, str(at % 1000)) for at in range(1001)]),
         (WINDOWED, [(0, 3, b"x" * 16, 5), (0, -2, b"y" * 16, None)]),
     ],
 )
