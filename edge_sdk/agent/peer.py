@@ -194,7 +194,7 @@ class Peer:
             self._listen()  # also after one that left nothing open, such as a BEAT: a rest would be a wake-up more
         else:
             self._rest(LOOK_EVERY_S if self._came + messages <= MESSAGES_AT_ONCE // 2 else LOOK_SOON_S)
-        self._came = 0 if self._timer is not None else self._came + messages
+        self._came = self._came + messages if self._is_listening else 0
 
     def _listen(self) -> None:
         if not self._is_listening:
