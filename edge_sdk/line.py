@@ -36,7 +36,7 @@ from edge_sdk.sealing import Rooms, SealTimes
 from edge_sdk.streams import Stream
 from edge_sdk.telling import Telling
 
-TICK_MS = 1_150  # decisions are taken anew at least this often; with what else wakes an idle agent, once a second
+TICK_MS = 1_000  # decisions are taken anew at least this often, so a change takes effect within a second
 NOW_EVERY_MS = 10_000  # alarms close batches no more often than this
 RETRY_MS = 5_000  # after a failed write: the disk may have room again
 
