@@ -5,11 +5,13 @@ The public object against a real collector process: what it promises, how it end
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -273,9 +275,10 @@ def test_a_second_gateway_on_the_folder_is_refused(site: LocalSite) -> None:
 
 
 def test_what_fails_to_open_leaves_the_folder_free(site: LocalSite) -> None:
-    (site.state / "outbox.db").write_bytes(b"garbage" * 1000)
+    with closing(sqlite3.connect(site.state / "outbox.db")) as database:
+        database.execute("PRAGMA user_version=99")  # of a later release
     for _ in range(2):
-        with pytest.raises(StorageError, match=r"outbox\.db"):
+        with pytest.raises(StorageError, match=r"outbox\.db has format 99"):
             Gateway.open(site.toml)
     (site.state / "outbox.db").unlink()
     Gateway.open(site.toml).close()
