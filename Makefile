@@ -22,7 +22,7 @@ PYTEST  := -m pytest --durations=10 -rs
 BESIDE  := PYTHONSAFEPATH=1 PYTHONPATH= EDGE_TEST_WHEEL=1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-faults test-cross test-fuzz test-interop check bench docs lock audit sbom clean
+.PHONY: help demo test test-all test-faults test-cross test-fuzz test-interop check bench bench-check docs lock audit sbom clean
 .PHONY: part-core part-shell node FORCE
 
 help:  ## Say what can be made
@@ -79,6 +79,9 @@ bench: $(VENV)/.dev  ## Print speed and bytes on this machine
 	$(VENV)/bin/python -m benchmarks
 	$(VENV)/bin/python -m benchmarks.floor
 	$(VENV)/bin/python -m benchmarks.startup
+
+bench-check: $(VENV)/.dev  ## Fail where recording or sealing takes over 5 % more instructions than the baseline
+	$(VENV)/bin/python -m benchmarks.instructions --check
 
 docs: $(VENV)/.dev  ## Write the documents that are made from the package (docs/policies.md)
 	$(VENV)/bin/python -m tests.docs.policies_page
