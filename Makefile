@@ -37,7 +37,7 @@ test: check $(WHEEL)/.installed  ## Static checks, then all tests (but the slow 
 # Two lanes for two cores that take about as long: what is pure, measured for coverage, and then what needs little more
 # than files; beside them what runs processes, sockets and disks.
 CORE_TESTS := tests/unit/core tests/property tests/vectors tests/privacy
-FILE_TESTS := tests/unit tests/cli
+FILE_TESTS := tests/unit tests/cli tests/docs tests/profiles
 
 part-core:
 	$(BESIDE) $(WHEEL)/bin/python -m coverage run $(PYTEST) $(SLOW) $(CORE_TESTS)

@@ -257,6 +257,7 @@ class Line:
         self.binding.retention.note(now.floor_ms)
         closing = [stream for stream in streams if self._is_due(stream, now) or (close and _has_news(stream))]
         plans = [plan for stream in closing if (plan := self._plan(stream, now)) is not None]
+        flush = flush or (bool(plans) and self.recording.marks.is_new)  # marks say exactly what is on disk, or nothing
         planned = [plan.stream for plan in plans]
         unsaved = self._unsaved([stream for stream in streams if stream not in planned], now)
         journal, whole = (unsaved if flush else []), flush or not unsaved

@@ -19,7 +19,7 @@ from edge_sdk.recording import Recording
 from tests.agent.house import INVERTER, House, agent, until, warmed
 from tests.agent.shim import Shim
 from tests.agent.test_rows import delivered, inverter
-from tests.site import CANARY, LocalSite, local_site
+from tests.site import CANARY, LocalSite, local_site, opened, reading
 
 POINTS = 3  # of one reading
 
@@ -134,6 +134,19 @@ def test_what_a_shim_sent_to_the_household_before_is_no_loss_of_this_one(was_ser
     counts = recording.totals()
     assert counts["shim_lost"] == lost + 6
     assert counts["shim_full"] == 2 + (4 if was_served else 0)
+
+
+def test_a_batch_that_fills_up_between_two_flushes_takes_along_how_far_the_shim_was_read(site: LocalSite) -> None:
+    with opened(site) as parts:
+        parts.line.step(parts.clock.now(), flush=True)
+        for number in range(site.config.limits.max_rows):
+            parts.line.recording.record("inverter", reading(number), parts.clock.now().wall_ms)
+        with parts.line.recording.lock:
+            parts.line.recording.marks.numbers["shim"] = 50
+        parts.line.step(parts.clock.now())
+        outbox = parts.line.rooms.outbox
+        assert sum(map(len, outbox.queues.values())) == 1, "it was sealed, and nobody had asked for a flush"
+        assert outbox.numbers()["mark.shim"] == 50
 
 
 def trial(house: House, shim: Shim, chance: random.Random) -> None:
