@@ -34,18 +34,18 @@ demo: $(VENV)/.demo  ## Install, then run the whole line on measured data with l
 test: check $(WHEEL)/.installed  ## Static checks, then all tests (but the slow ones) on the built wheel
 	@$(MAKE) --no-print-directory --output-sync=target -j2 part-core part-shell
 
-# Two lanes for two cores that take about as long: what is pure, measured for coverage, and then what needs little more
-# than files; beside them what runs processes, sockets and disks.
+# Two lanes for two cores that take about as long: what is pure, measured for coverage, and then a part of the rest;
+# beside them what is left.
 CORE_TESTS := tests/unit/core tests/property tests/vectors tests/privacy
-FILE_TESTS := tests/unit tests/cli tests/docs tests/profiles
+MORE_TESTS := tests/unit tests/cli tests/docs tests/profiles tests/collector tests/examples
 
 part-core:
 	$(BESIDE) $(WHEEL)/bin/python -m coverage run $(PYTEST) $(SLOW) $(CORE_TESTS)
 	$(WHEEL)/bin/python -m coverage report --include='*/edge_sdk/core/*' --fail-under=100
-	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) $(SLOW) $(FILE_TESTS) $(CORE_TESTS:%=--ignore=%)
+	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) $(SLOW) $(MORE_TESTS) $(CORE_TESTS:%=--ignore=%)
 
 part-shell:
-	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) $(SLOW) tests $(CORE_TESTS:%=--ignore=%) $(FILE_TESTS:%=--ignore=%)
+	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) $(SLOW) tests $(CORE_TESTS:%=--ignore=%) $(MORE_TESTS:%=--ignore=%)
 
 test-all: check $(WHEEL)/.installed  ## The same with the slow tests; a skipped test is a failure
 	@EDGE_TEST_ALL=1 $(MAKE) --no-print-directory --output-sync=target -j2 SLOW='-m "slow or not slow"' part-core part-shell
