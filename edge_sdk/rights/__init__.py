@@ -219,7 +219,8 @@ def _outlet(view: View) -> Outlet:
     """
     outlet = Outlet(view, [])
     if view.every_ms is not None:
-        outlet.windows = WindowSet(view, emit=outlet.rows.append, show={})
+        texts = {field.field.name: str for field in view.fields if field.is_text and field.window is not None}
+        outlet.windows = WindowSet(view, emit=outlet.rows.append, show=texts)
     return outlet
 
 

@@ -23,6 +23,7 @@ from edge_sdk.keypage import KeyPage
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.ledger import Happened, Ledger
 from edge_sdk.opening import draw
+from edge_sdk.policy_file import policy_text
 from edge_sdk.rights import Holdings, StreamHeld, holdings, known_to
 from edge_sdk.rights.windows import OpenWindow
 from edge_sdk.vault import Vault
@@ -85,6 +86,23 @@ def test_a_window_shows_its_source_only_as_the_view_does(site: LocalSite) -> Non
     (source,) = stream(holdings(site.config), "improvement").sources
     assert CANARY not in repr(source)
     assert len(str(source.windows[0].source)) == 32  # a pseudonym
+
+
+def test_a_text_in_an_open_window_is_there(tmp_path: Path) -> None:
+    energy = 'energy = { window = "delta", round = 10 }\n'
+    text = sites.POLICY.replace(energy, energy + 'ssid = { window = "last" }\n')
+    site = sites.local_site(tmp_path, policy=text)
+    with Gateway.open(site.toml) as gateway:
+        gateway.record("inverter", {**reading(1), "ssid": "upstairs"}, at_ms=NOON_MS)
+    (source,) = stream(holdings(site.config), "improvement").sources
+    assert source.windows[0].fields["ssid"]["last"] == "upstairs"
+
+
+@pytest.mark.parametrize("profile", ["apsystems_ema", "sofar_monitor", "strictest"])
+def test_what_is_held_under_a_profile_can_be_told(profile: str, tmp_path: Path) -> None:
+    site = sites.local_site(tmp_path, granted=(), policy=policy_text(profile))
+    Gateway.open(site.toml).close()
+    assert holdings(site.config).policy.name
 
 
 def test_the_counter_a_closed_window_left_behind_is_there(site: LocalSite) -> None:
