@@ -37,7 +37,7 @@ test: check $(WHEEL)/.installed  ## Static checks, then all tests (but the slow 
 # Two lanes for two cores that take about as long: what is pure, measured for coverage, and then a part of the rest;
 # beside them what is left.
 CORE_TESTS := tests/unit/core tests/property tests/vectors tests/privacy
-MORE_TESTS := tests/unit tests/cli tests/docs tests/profiles tests/collector tests/examples
+MORE_TESTS := tests/unit tests/cli tests/docs tests/profiles tests/collector tests/examples tests/demo
 
 part-core:
 	$(BESIDE) $(WHEEL)/bin/python -m coverage run $(PYTEST) $(SLOW) $(CORE_TESTS)
