@@ -18,6 +18,7 @@ from tests.shim.building import ADDRESS, COMPILERS, build, run
 TARGET = "fuzz_downlink.c"
 LIBFUZZER = (*ADDRESS, "-fsanitize=fuzzer", "-DEDGE_LIBFUZZER")
 RUNS = 10_000_000
+LENGTH = 128  # of an input: messages down have at most 22 bytes, and time goes by the number of messages
 VECTORS = Path(__file__).resolve().parents[1] / "vectors/shim_v1.json"
 
 
@@ -47,6 +48,8 @@ def test_the_downlink_takes_what_libfuzzer_finds(tmp_path: Path) -> None:
     if "clang" not in COMPILERS:
         pytest.skip("no clang here: on Debian, apt install clang libclang-rt-14-dev")
     program = build("clang", (TARGET,), LIBFUZZER)
-    said = run(program, f"-runs={RUNS}", "-seed=1", seeds(tmp_path), timeout=3600).stderr
+    (tmp_path / "seeds").mkdir()
+    limits = (f"-runs={RUNS}", "-seed=1", f"-max_len={LENGTH}", f"-artifact_prefix={tmp_path}/")
+    said = run(program, *limits, seeds(tmp_path / "seeds"), timeout=3600).stderr
     print("\n".join(said.splitlines()[-2:]))
     assert int(re.findall(r"^Done (\d+) runs", said, re.MULTILINE)[0]) >= RUNS
