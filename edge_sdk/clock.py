@@ -51,6 +51,7 @@ class Now:
 
 
 TRUSTED_WITHIN_MS = 3_600_000  # a system clock further off a signed time than this is not used
+CUT_MS = 1  # what whole milliseconds leave open about the distance of two clocks
 BEHIND_MS = 60_000  # a system clock no further below the floor was set: the signer's runs ahead of it, that is all
 
 
@@ -66,6 +67,7 @@ class Clock:
         self._base_ms = floor_ms
         self._base_mono_ms = mono_ms()
         self._heard: tuple[int, int] | None = None
+        self._origin_ms = 0
 
     def now(self) -> Now:
         """
@@ -73,7 +75,7 @@ class Clock:
         """
         mono = mono_ms()
         floor = self._base_ms + mono - self._base_mono_ms if self._base_ms else 0
-        wall = time.time_ns() // 1_000_000
+        wall = self._system_ms(mono)
         if self._heard is not None:
             told = self._heard[0] + mono - self._heard[1]
             signed, ahead = max(floor, told), max(0, floor - told)
@@ -83,6 +85,18 @@ class Clock:
         if wall < floor - BEHIND_MS:
             return Now(mono, floor, floor, ClockQuality.FLOOR, floor - wall)
         return Now(mono, max(wall, floor), floor)
+
+    def _system_ms(self, mono: int) -> int:
+        """
+        Return the system clock, by the power-on it told before unless that moved.
+
+        Both clocks are cut to whole milliseconds, so their distance comes out a millisecond apart from one look to the
+        next; two readings of one source would then lie further apart, or closer, than they were measured.
+        """
+        origin = time.time_ns() // 1_000_000 - mono
+        if abs(origin - self._origin_ms) > CUT_MS:
+            self._origin_ms = origin
+        return mono + self._origin_ms
 
     def hear(self, signed_ms: int) -> None:
         """

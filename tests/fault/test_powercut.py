@@ -87,7 +87,7 @@ def whole_and_promised(state: FolderState, folder: Path) -> None:
     if state.marks:
         octets = (folder / "key").read_bytes()
         assert len(octets) == 5000
-        assert octets == octets[:1] * 5000
+        assert len(set(octets)) == 1  # not two texts of 5000 bytes: pytest would draw their difference for minutes
         assert octets[0] >= int(state.marks[-1])
 
 

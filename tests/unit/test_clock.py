@@ -37,6 +37,16 @@ def test_a_wall_above_the_floor_counts(wall: list[int], mono: list[int]) -> None
     assert now.wall_s == wall[0] // 1000
 
 
+def test_whole_milliseconds_move_no_reading(wall: list[int], mono: list[int]) -> None:
+    held = Clock()
+    power_on = held.now().origin_ms
+    wall[0] += 1500
+    mono[0] += 1499  # of the same second and a half, as each clock cuts it
+    assert held.now().origin_ms == power_on
+    wall[0] += 1  # by now one of them was moved
+    assert held.now().origin_ms == power_on + 2
+
+
 def test_a_clock_that_was_never_set_is_replaced_by_the_floor_and_says_so(wall: list[int], mono: list[int]) -> None:
     floor, wall[0] = wall[0], 0
     now = Clock(floor).now()
