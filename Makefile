@@ -14,7 +14,7 @@ DEMO_DATA := pvanalytics==0.2.2
 CROSS_CC := ziglang>=0.13,<1
 # Fuzzing from inside Python; has wheels for some machines only.
 ATHERIS := atheris>=2.3
-FUZZ_S  := 300
+FUZZ_S  := 600
 
 SOURCES := $(sort $(shell find edge_sdk -type f -not -name '*.pyc')) pyproject.toml README.md LICENSE
 PYTEST  := -m pytest --durations=10 -rs
@@ -57,9 +57,10 @@ test-cross: $(WHEEL)/.installed  ## The C shim on other machines under qemu-user
 	$(WHEEL)/bin/python $(PIP) install '$(CROSS_CC)'
 	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) -o faulthandler_timeout=0 tests/shim/cross.py
 
-test-fuzz: $(WHEEL)/.installed  ## Made up: what firmware sends the agent (atheris, FUZZ_S seconds), and the agent the shim (10^7)
+test-fuzz: $(WHEEL)/.installed  ## Made up: all that comes from outside (atheris, FUZZ_S seconds), and what the agent sends the shim (10^7)
 	$(WHEEL)/bin/python $(PIP) install '$(ATHERIS)'
-	$(BESIDE) $(WHEEL)/bin/python tests/agent/fuzz.py -max_total_time=$(FUZZ_S)
+	PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR) $(WHEEL)/bin/python tests/fuzz/target.py -max_total_time=$$(($(FUZZ_S) * 7 / 10))
+	$(BESIDE) $(WHEEL)/bin/python tests/agent/fuzz.py -max_total_time=$$(($(FUZZ_S) * 3 / 10))
 	EDGE_TEST_ALL=1 $(BESIDE) $(WHEEL)/bin/python $(PYTEST) -rP -o faulthandler_timeout=0 -m "slow or not slow" tests/shim/test_fuzz.py
 
 # The other implementations; nothing of them is installed beside this one.

@@ -211,16 +211,20 @@ class Queueing:
 
     def let_go(self, stream: Stream) -> None:
         """
-        Forget an ended stream that has nothing left to send or tell.
+        Forget an ended stream that has nothing left to send or tell, nor anything set aside: that goes with its stream.
         """
         waits = stream.open_rows or stream.has_open_windows or stream.record.has_news
         # What its boot is off may still have to be told: it is not known yet.
         is_over = stream.record.ended and stream.record.line is None
-        if is_over and not waits and stream.row not in self._rooms.outbox.queues:
+        if is_over and not waits and stream.row not in self._rooms.outbox.queues and not self._has_aside(stream):
             with self._rooms.outbox.transaction():
                 self._rooms.outbox.drop_stream(stream.row)
             self._streams.pop(stream.row, None)
             self._rooms.page.destroy({place for place in self._rooms.page.entries if place[0] == stream.row})
+
+    def _has_aside(self, stream: Stream) -> bool:
+        outbox = self._rooms.outbox
+        return outbox.aside_bytes > 0 and any(row == stream.row for _, row, *_ in outbox.aside())
 
     def _head(self, queue: Mapping[int, Held]) -> Held | None:
         tried = None

@@ -134,6 +134,18 @@ def test_what_is_set_aside_is_bounded_in_number(parts: Site) -> None:
     assert parts.line.queueing.counts["aside_dropped"] == 3
 
 
+def test_what_is_set_aside_outlives_its_stream(parts: Site) -> None:
+    seal(parts)
+    settle(parts, REFUSED)
+    stream = stream_of(parts)
+    stream.record.ended, stream.record.gaps = True, []  # all of it is told, and another stream goes on
+    parts.line.queueing.let_go(stream)
+    assert [row[4] for row in parts.line.rooms.outbox.aside()] == ["invalid"]
+    enforce(parts, 0, allowed_bytes=0)
+    parts.line.queueing.let_go(stream)
+    assert stream.row not in parts.line.binding.streams
+
+
 def test_what_is_set_aside_gives_way_before_anything_that_can_be_sent(parts: Site) -> None:
     seal(parts, times=3)
     settle(parts, REFUSED)

@@ -245,3 +245,68 @@ def test_the_data_of_a_duty_is_not_destroyed_by_a_denial() -> None:
 
 def test_a_valid_grant_is_not_ended() -> None:
     assert consent.ended_grants(world.statement(), denied=()) == frozenset()
+
+
+# --- what a change of one place would otherwise pass unnoticed (make test-mutation)
+
+
+@pytest.mark.parametrize("kind", [consent.CollectGrant, consent.SendGrant])
+@pytest.mark.parametrize("mint", [None, object()])
+def test_nobody_makes_a_grant_but_decide(kind: Any, mint: object) -> None:
+    with pytest.raises(TypeError):
+        kind(OTHER_ID, "improvement", world.DIGEST, (), mint)
+
+
+@pytest.mark.parametrize("what", ["collect", "send"])
+def test_a_grant_that_was_given_cannot_be_made_another(what: str) -> None:
+    grant = getattr(decide({"status": Status.GIVEN}), what)
+    with pytest.raises(AttributeError):
+        grant.purpose = "another"
+
+
+def test_a_decision_and_a_cell_of_a_table_cannot_be_changed() -> None:
+    for held, name in ((decide(), "queue"), (consent.BY_ACCOUNT[Account.ACTIVE], "collect")):
+        with pytest.raises(AttributeError):
+            setattr(held, name, None)
+
+
+def test_the_three_fates_of_a_queue_are_three() -> None:
+    assert list(Queue) == [Queue.KEEP, Queue.HOLD, Queue.DESTROY] == sorted(set(Queue))
+
+
+def test_a_duty_is_collected_for_until_ninety_days_after_the_statement_expired() -> None:
+    last_s = EXPIRED_S + 90 * 86400 - 1
+    assert shape(decide({"status": Status.GIVEN}, basis=Basis.CONTRACT, now_s=last_s)) == GATHER
+    assert shape(decide({"status": Status.GIVEN}, basis=Basis.CONTRACT, now_s=last_s + 1)) == HOLD
+
+
+def test_without_a_statement_the_reason_is_that_nothing_is_granted() -> None:
+    assert decide(statement=None).because == "not granted yet"
+
+
+NARROWER = (Status.GIVEN, Status.REQUESTED, "paused", Status.RESTRICTED, Status.WITHDRAWN)
+
+
+@pytest.mark.parametrize(("wider", "narrower"), [*itertools.combinations(NARROWER, 2)])
+@pytest.mark.parametrize("ids", [(bytes(16), b"\xff" * 16), (b"\xff" * 16, bytes(16))])
+def test_of_two_grants_of_one_second_the_narrower_counts_whatever_their_ids(
+    wider: Status, narrower: Status, ids: tuple[bytes, bytes]
+) -> None:
+    both = [world.grant(id=one, status=status) for one, status in zip(ids, (wider, narrower), strict=True)]
+    found, _ = consent.standing_of(
+        both[0].purpose,
+        both[0].basis,
+        both[0].digests[0],
+        statement=world.statement(grants=tuple(both)),
+        denied=(),
+        now_s=NOW_S,
+    )
+    assert found is not None
+    assert found.id == ids[1]
+
+
+def test_every_status_has_the_name_that_dpv_gives_it() -> None:
+    words = "Unknown Requested Given Refused Withdrawn Revoked Invalidated Expired"
+    named = {Status[word.upper()]: f"dpv:Consent{word}" for word in words.split()}
+    rights = {Status.OBJECTED: "eu-gdpr:A21", Status.RESTRICTED: "eu-gdpr:A18"}
+    assert named | rights | {Status.RENEWED: "dpv:RenewedConsentGiven"} == consent.DPV
