@@ -1,8 +1,8 @@
 """
 A household behind a bad network: its device, the proxy, its collector in a process of its own, on one simulated clock.
 
-The device is driven call by call, its files, line, uplink and sockets are the real ones. The collector is the process
-that ``edge-sdk collector serve`` starts; its wall clock follows the device's (``clock.c``), so that weeks pass in seconds.
+The device is driven call by call; its files, line, uplink and sockets are the real ones. The collector is what
+``edge-sdk collector serve`` starts; its wall clock follows the device's (``clock.c``), so that weeks pass in seconds.
 """
 
 from __future__ import annotations
