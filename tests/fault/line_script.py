@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -69,13 +70,20 @@ class Killer:
 
     A process with everything imported and the recorder loaded, but switched off, forks for each run and switches it
     on in the child: that takes a tenth of the time of a new process.
+
+    Args:
+        command: of the process that forks; its module calls ``serve``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] | None = None) -> None:
         loaded = {"LD_PRELOAD": str(library()), "PYTHONPATH": str(INSIDE)}
         plain = {name: text for name, text in os.environ.items() if not name.startswith("EDGE_FAULT_")}
         self._server = subprocess.Popen(
-            _start("serve()"), env=plain | loaded, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command or _start("serve(['', 'whole', 'none'])"),
+            env=plain | loaded,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def kill(self, place: Path, *, at: int) -> tuple[str, ...]:
@@ -105,9 +113,13 @@ class Killer:
         self._server.communicate()
 
 
-def serve() -> None:
+def serve(arguments: list[str], run: Callable[[list[str]], None] | None = None) -> None:
     """
-    Fork for each line of the standard input, run the plan in the child, and answer with how it ended.
+    Fork for each line of the standard input, run a plan in the child, and answer with how it ended.
+
+    Args:
+        arguments: of the plan, after the place.
+        run: what runs the plan, ``main`` of this module where left out.
     """
     for line in sys.stdin:
         place, folder, log, kill_at = line.rstrip("\n").split("\t")
@@ -115,7 +127,7 @@ def serve() -> None:
         if child == 0:
             os.environ |= {"EDGE_FAULT_DIR": folder, "EDGE_FAULT_LOG": log, "EDGE_FAULT_KILL_AT": kill_at}
             ctypes.CDLL(None).edge_fault_start()
-            main([place, "", "whole", "none"])
+            (run or main)([place, *arguments])
             return  # what is still open is closed on the way out, as in a run of its own
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
