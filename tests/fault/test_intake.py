@@ -29,7 +29,7 @@ from tests.fault.sweep import Counts, Report, sweep
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
-PARTS = 4
+PARTS = 8
 BAD = [name for name in SABOTAGE if name != "none"]
 REFUSALS = {
     "full for a while": Fault(fail_errno=errno.ENOSPC, fail_count=40),
@@ -159,6 +159,6 @@ def test_no_power_cut_loses_an_acknowledged_batch(good: Recorded, entered: Enter
 @pytest.mark.slow
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_no_refusal_of_the_disk_loses_an_acknowledged_batch(good: Recorded, entered: Enter, refusal: str) -> None:
-    report = good.sweep_refusals(refusal, every=5)
+    report = good.sweep_refusals(refusal, every=11)
     entered(f"collector, disk: {refusal}", report)
     assert not report.violations, str(report)
