@@ -15,7 +15,7 @@ from typing import Final
 from edge_sdk.clock import Now
 from edge_sdk.config import Limits
 from edge_sdk.consent_state import ConsentState
-from edge_sdk.core.batch import ClockQuality
+from edge_sdk.core.batch import ClockQuality, Reason
 from edge_sdk.core.compile import Outlet, make_outlet
 from edge_sdk.core.consent import CollectGrant, Decision, Queue, ended_grants
 from edge_sdk.core.documents import RecipientKey
@@ -68,6 +68,7 @@ class Binding:
         self._origin_ms: int | None = None
         self.was_unclean = False
         self.lacks_room = False  # the disk had none for keys or documents at the last decision
+        self._kept_out: set[str] = set()  # purposes that may collect, for which the disk refused a stream
         self.retention = Retention(rooms, self.streams, consent=consent, recording=recording)
         self._orphans: set[int] = set()  # rows of streams whose keys are destroyed and whose data is still to go
 
@@ -112,9 +113,7 @@ class Binding:
         except StorageError as error:
             self._tell_trouble(error)
         timing = now.origin_ms if now.quality is ClockQuality.FLOOR else None
-        wanted: dict[str, Wanted | None] = {}
-        for name, purpose in self.policy.purposes.items():
-            wanted[name] = self._wanted(purpose, self.decisions[name], timing, now)
+        wanted = {n: self._wanted(p, self.decisions[n], timing, now) for n, p in self.policy.purposes.items()}
         changes = wanted != self._bound
         with self._recording.lock:  # what is recorded from here on is timed by what its stream says
             self._follow_wall(now)
@@ -222,6 +221,9 @@ class Binding:
                 grant = self.decisions[name].collect
                 stream = None if want is None else self._active(name, want) or self._try_to_begin(name, want)
                 if stream is not None and grant is not None:
+                    if name in self._kept_out:  # what came meanwhile found no stream to be lost from
+                        self._kept_out.discard(name)
+                        stream.miss(None, Reason.DAMAGED)
                     stream.grant = grant
                     granted += [(outlet, grant) for outlet in stream.outlets]
                 if stream is not None or want is None:
@@ -253,6 +255,7 @@ class Binding:
         try:
             return self._begin(name, want)
         except StorageError as error:
+            self._kept_out.add(name)
             self.decisions[name] = Decision(None, None, Queue.HOLD, f"the disk refuses a new stream ({error})")
             self._tell_trouble(error)
             return None
@@ -271,9 +274,8 @@ class Binding:
             stream = new_stream(self._rooms, entry, purpose, period=want[2], timing=want[3])
         stream.outlets = self._outlets(purpose)
         self.streams[stream.row] = stream
-        recipients = self._consent.recipients
-        kids = [key.kid for key in recipients.keys if key.operator == purpose.recipient] if recipients else []
-        for kid in kids:
+        certified = self._consent.recipients.keys if self._consent.recipients else ()
+        for kid in [key.kid for key in certified if key.operator == purpose.recipient]:
             self._consent.note_use(name, kid, stream.record.stream_id)
         return stream
 
@@ -294,8 +296,7 @@ class Binding:
         """
         if purpose.period_ms is None:
             return
-        vault = self._rooms.vault
-        held = vault.ring.pseudonyms.get(purpose.name)
+        vault, held = self._rooms.vault, self._rooms.vault.ring.pseudonyms.get(purpose.name)
         if held is None or period - held[0] > _RATCHET_LIMIT:
             vault.put_pseudonym(purpose.name, period, PseudonymKey(self._rooms.draw(SECRET_BYTES)))
             return

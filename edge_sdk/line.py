@@ -118,7 +118,7 @@ class Line:
         if (order := self.consent.due_order(now)) is not None:
             self._obey(order, now)
         self.incidents.look(now, self.recording.totals() + self.queueing.counts)
-        self.desk.serve(now)
+        self._try(lambda: self.desk.serve(now))
         if cut:
             self.binding.cut()
         held_rows = self._take(now)
@@ -160,8 +160,14 @@ class Line:
         if not order.purposes:
             self.on_order(order)
             return
+        self._try(lambda: self.obeying.erase(order, now))
+
+    def _try(self, do: Callable[[], None]) -> None:
+        """
+        Do what the next step does again where the disk refuses: the line goes on meanwhile.
+        """
         try:
-            self.obeying.erase(order, now)
+            do()
         except StorageError:
             self.recording.count("storage_errors")
             tell(Event.STORAGE_ERROR)

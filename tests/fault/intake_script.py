@@ -61,7 +61,13 @@ def serve() -> None:
     """
     Run the plan in a fork for each line of the standard input, for a ``line_script.Killer``.
     """
-    line_script.serve(["none"], main)
+    line_script.serve(_whole)
+
+
+def _whole(place: str, *, is_stubborn: bool) -> None:
+    # Whether asked for or not: what the disk refuses is always tried again.
+    del is_stubborn
+    main([place, "none"])
 
 
 class _Run:

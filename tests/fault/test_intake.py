@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from tests.fault.intake_plan import BATCHES, Plan, make_place
 from tests.fault.intake_script import SABOTAGE, program, start
 from tests.fault.line_script import Killer
 from tests.fault.powercut import states
-from tests.fault.recorder import Fault, Recording, missing, record, run
+from tests.fault.recorder import Fault, Recording, missing, record
 from tests.fault.sweep import Counts, Report, sweep
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -62,30 +62,31 @@ class Recorded:
         )
 
     def sweep_kills(self, *, every: int, first: int = 0) -> Report:
+        def killed(killer: Killer, place: Path, at: int) -> tuple[str, ...]:
+            return killer.kill(place, at=at)
+
+        return self._sweep_runs(killed, range(1 + first, self.recording.run.calls + 1, every))
+
+    def sweep_refusals(self, fault: Fault, *, every: int, first: int = 0) -> Report:
+        """Let the disk refuse from each so-many-th call on; the collector is asked again until it takes all."""
+
+        def refused(killer: Killer, place: Path, at: int) -> tuple[str, ...]:
+            marks = killer.refuse(place, replace(fault, fail_at=at))
+            assert {f"kept {batch}" for batch in range(BATCHES)} <= set(marks)
+            return marks
+
+        return self._sweep_runs(refused, range(1 + first, self.recording.run.calls + 1, every))
+
+    def _sweep_runs(self, ran: Callable[[Killer, Path, int], tuple[str, ...]], points: range) -> Report:
         killers: list[Killer] = []  # one for each worker of the sweep, made in it
 
-        def survives(kill_at: int, scratch: Path) -> Counts:
+        def survives(point: int, scratch: Path) -> Counts:
             if not killers:
                 killers.append(Killer(start("serve()")))
             place = shutil.copytree(self.place, scratch / "site")
-            marks = killers[0].kill(place, at=kill_at)
-            return check(self.plan, place / "state", marks)
+            return check(self.plan, place / "state", ran(killers[0], place, point))
 
-        return sweep(lambda: range(1 + first, self.recording.run.calls + 1, every), survives)
-
-    def sweep_refusals(self, refusal: str, *, every: int) -> Report:
-        """Let the disk refuse from each so-many-th call on; the collector is asked again until it takes all."""
-        fault = REFUSALS[refusal]
-
-        def survives(fail_at: int, scratch: Path) -> Counts:
-            place = shutil.copytree(self.place, scratch / "site")
-            failing = Fault(fail_at=fail_at, fail_errno=fault.fail_errno, fail_count=fault.fail_count)
-            ended = run(program(place), place / "state", fault=failing)
-            assert ended.returncode == 0, ended.stderr.decode()[-2000:]
-            assert {f"kept {batch}" for batch in range(BATCHES)} <= set(ended.marks)
-            return check(self.plan, place / "state", ended.marks)
-
-        return sweep(lambda: range(1, self.recording.run.calls + 1, every), survives)
+        return sweep(lambda: points, survives)
 
 
 def run_once(place: Path, sabotage: str = "none") -> Recorded:
@@ -115,7 +116,7 @@ def test_no_power_cut_in_the_sample_loses_an_acknowledged_batch(good: Recorded, 
 
 
 def test_no_full_disk_in_the_sample_loses_an_acknowledged_batch(good: Recorded, entered: Enter) -> None:
-    report = good.sweep_refusals("full for a while", every=401)
+    report = good.sweep_refusals(REFUSALS["full for a while"], every=201)
     entered("collector, disk full for a while (sample)", report)
     assert not report.violations, str(report)
 
@@ -159,6 +160,6 @@ def test_no_power_cut_loses_an_acknowledged_batch(good: Recorded, entered: Enter
 @pytest.mark.slow
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_no_refusal_of_the_disk_loses_an_acknowledged_batch(good: Recorded, entered: Enter, refusal: str) -> None:
-    report = good.sweep_refusals(refusal, every=11)
+    report = good.sweep_refusals(REFUSALS[refusal], every=3)
     entered(f"collector, disk: {refusal}", report)
     assert not report.violations, str(report)
