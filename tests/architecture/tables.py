@@ -101,6 +101,8 @@ CORE_LEVELS: Final = (
     | {"gathering", "table", "spoken", "promised", "shim_ids", "incidents"},
     {"windows"},
     {"joining"},
+    {"written"},
+    {"columns"},
     {"documents", "consent", "transfer", "receipt", "lifecycle", "retry"},
     {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},
