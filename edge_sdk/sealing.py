@@ -23,7 +23,8 @@ from edge_sdk.core.policy import Purpose
 from edge_sdk.core.seal import seal_batch
 from edge_sdk.core.table import Memory, Row
 from edge_sdk.keypage import KeyPage
-from edge_sdk.outbox import Held, Outbox
+from edge_sdk.order import Held
+from edge_sdk.outbox import Outbox
 from edge_sdk.stream_record import ID_BYTES, Record
 from edge_sdk.vault import Draw, PurposeEntry, Vault
 
