@@ -117,13 +117,15 @@ class Queueing:
         return fate(stream.purpose, stream.record.digest, kid)
 
     def _best(self, permit: Callable[[Stream], SendGrant | None]) -> tuple[Held, Stream, SendGrant] | None:
-        heads = []
-        for row, queue in self._rooms.outbox.queues.items():
-            stream = self._streams.get(row)
-            held = self._head(queue)
-            if stream is not None and held is not None and (grant := permit(stream)) is not None:
-                heads.append((self._rank(stream, held), held, stream, grant))
-        return min(heads, key=lambda head: head[0])[1:] if heads else None
+        heads = [
+            (self._rank(stream, held), held, stream)
+            for row, queue in self._rooms.outbox.queues.items()
+            if (stream := self._streams.get(row)) is not None and (held := self._head(queue)) is not None
+        ]
+        for _, held, stream in sorted(heads, key=lambda head: head[0]):
+            if (grant := permit(stream)) is not None:
+                return held, stream, grant
+        return None
 
     def settle(self, parcel: Parcel, outcome: Outcome, *, mono_ms: int, draw: float) -> None:
         """
