@@ -33,7 +33,7 @@ from edge_sdk.transport import Request, Response
 from edge_sdk.uplink import Errand, Trip, Uplink
 from tests import site as sites
 from tests.gateway.device import receipt_seed, wrong_seed
-from tests.models.outbox_machine import CONSENTED, DRAW, IMPORTANCE, MEMORY, POLICY
+from tests.models.plant import CONSENTED, DRAW, IMPORTANCE, MEMORY, POLICY
 from tests.site import LocalSite, later
 
 MISDEEDS: Final = ("lost", "nothing", "status", "changed", "foreign", "forged", "refused")
