@@ -34,7 +34,7 @@ MIDDLE: Final = frozenset(
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
 UPPER: Final = frozenset(
     {
-        *("resuming", "retention", "lost_queue", "queueing", "binding", "telling"),
+        *("resuming", "retention", "lost_queue", "deciding", "queueing", "binding", "telling"),
         *("bookkeeping", "incidents", "uplink", "disk_room", "courier", "lanes"),
     }
 )
@@ -63,7 +63,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "resuming": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams"},
     "retention": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state"},
     "lost_queue": FLOOR | SIBLINGS | {"sealing", "streams"},
-    "binding": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state", "resuming", "retention"},
+    "deciding": FLOOR | SIBLINGS | {"consent_state"},
+    "binding": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state", "resuming", "retention", "deciding"},
     "telling": FLOOR | SIBLINGS | {"consent_record", "consent_state"},
     "bookkeeping": FLOOR | SIBLINGS | {"consent_state"},
     "incidents": FLOOR | SIBLINGS | {"consent_state", "bookkeeping"},
