@@ -81,17 +81,17 @@ def main() -> None:
     arguments.add_argument("--queued", type=int, default=100_000, help="most readings of the curve over a queue")
     chosen = arguments.parse_args()
     readings = make_readings(chosen.readings)
-    with _receiver() as receiver:
-        rounds = [_round(readings, chosen, receiver, number) for number in range(chosen.rounds)]
-        by_batch = {size: _pair(make_readings(max(5000, size)), size, receiver) for size in BATCHES}
-    queued = _queued(chosen.queued, chosen.per_batch)
     head = (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}  {platform.machine()}  Python {platform.python_version()}  "
         f"cryptography {version('cryptography')}  {chosen.rounds} interleaved rounds, {chosen.readings} readings of "
         f"17 fields, {chosen.per_batch} a batch"
     )
-    print(head)
-    _print(rounds)
+    with _receiver() as receiver:
+        rounds = [_round(readings, chosen, receiver, number) for number in range(chosen.rounds)]
+        print(head)
+        _print(rounds)
+        by_batch = {size: _pair(make_readings(max(5000, size)), size, receiver) for size in BATCHES}
+    queued = _queued(chosen.queued, chosen.per_batch)
     _write(head, rounds, by_batch, queued)
 
 
@@ -189,7 +189,7 @@ def _print(rounds: list[dict[str, Measured]]) -> None:
         ratio = statistics.median(one[name]["cpu"] / one[SCRIPT]["cpu"] for one in rounds)
         durable, encrypts = ROWS[name]
         print(f"{name:22}{durable:>22}{encrypts:>10}{medians['cpu']:9.1f}{ratio:10.2f}{medians['wire']:9.1f}"
-              f"{medians['rate']:12.0f}{medians['arrived']:9.0%}")  # fmt: skip
+              f"{medians['rate']:12.0f}{medians['arrived']:9.0%}", flush=True)  # fmt: skip
 
 
 def _write(
