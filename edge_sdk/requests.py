@@ -93,6 +93,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._request = folder / "request"  # joined once: it is looked for every second
         self._doers: dict[Wish, Callable[[Asked, Now], None]] = {}
         self._is_busy = False
         self._asked: Asked | None = None  # done and not answered yet
