@@ -48,7 +48,7 @@ class Span:
 
 
 WEEKS = [Span(7, "1 MB"), Span(7, "1 MB", batches=12), Span(7, "1 MB", batches=8, is_cut=True)]
-DAY = Span(1, "70 KB", batches=1, is_cut=True)
+DAY = Span(1, "130 KB", batches=4, is_cut=True)
 
 
 class Home:
