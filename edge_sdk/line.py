@@ -379,6 +379,7 @@ class Line:
         """
         allowed_bytes = self.room.allowed(now, held_bytes=self.rooms.outbox.held_bytes())
         self.queueing.recall(self.binding.fate(now))
+        self.queueing.tidy()
         self.queueing.enforce(now.floor_ms, allowed_bytes=allowed_bytes)
         self.binding.retention.age(now.floor_ms, can_seal=lambda stream: self._plan(stream, now) is not None)
         for stream in list(self.binding.streams.values()):

@@ -20,7 +20,7 @@ GROUND: Final = frozenset({"core", "errors"})
 FLOOR: Final = (
     GROUND
     | {"files", "clock", "events", "transport", "marks", "release"}
-    | {"keystore", "carrying", "floorpage", "toml_file"}
+    | {"keystore", "carrying", "floorpage", "toml_file", "order"}
 )
 SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
@@ -50,6 +50,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "transport": GROUND,
     "release": frozenset(),
     "marks": GROUND,
+    "order": GROUND,
     "keystore": GROUND | {"files"},
     "floorpage": GROUND | {"files"},
     "toml_file": GROUND | {"files"},

@@ -166,6 +166,20 @@ static int makes_name(enum kind kind)
 	return kind == CREATE || kind == MKDIR || kind == LINK || kind == SYMLINK;
 }
 
+int faccessat(int dirfd, const char *path, int mode, int flags)
+{
+	char whole[PATH_MAX];
+
+	if ((mode & W_OK) && is_read_only() && at_path(dirfd, path, 1, whole) && watched(whole)) {
+		errno = EROFS;
+		return -1;
+	}
+	if (flags == 0)
+		return (int)syscall(SYS_faccessat, dirfd, path, mode);
+	return (int)syscall(439, dirfd, path, mode, flags);	/* faccessat2, which older headers do not name */
+}
+int access(const char *path, int mode) { return faccessat(AT_FDCWD, path, mode, 0); }
+
 static int takes_space(enum kind kind)
 {
 	return kind == WRITE || kind == ALLOCATE || makes_name(kind);

@@ -30,6 +30,13 @@ T = TypeVar("T")
 Counts = Mapping[str, int] | None
 
 
+def stride(every: int) -> int:
+    """
+    Return *every*, of how many items a long sweep tries one; 1 where FULL is set in the environment.
+    """
+    return 1 if os.environ.get("FULL") else every
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """

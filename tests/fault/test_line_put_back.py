@@ -29,7 +29,7 @@ from tests.fault.line_plan import AFTER, after_restart
 from tests.fault.line_site import ScriptedClock, config_for, open_desk, send
 from tests.fault.powercut import states
 from tests.fault.recorder import missing
-from tests.fault.sweep import Counts, Report, sweep
+from tests.fault.sweep import Counts, Report, stride, sweep
 from tests.fault.test_line import Recorded, run_once
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -122,7 +122,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     return run_once(tmp_path_factory.mktemp("line"))
 
 
-@pytest.mark.parametrize("every", [401, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [401, pytest.param(stride(7), marks=pytest.mark.slow)])
 def test_an_image_of_any_moment_repeats_no_number_and_hides_no_loss(
     good: Recorded, entered: Enter, every: int
 ) -> None:

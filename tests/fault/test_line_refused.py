@@ -9,7 +9,6 @@ on; what a flush returned for arrives once, and what is lost is told.
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from tests.fault.calllog import Kind
 from tests.fault.line_check import check
 from tests.fault.line_script import Killer
 from tests.fault.recorder import Fault, missing
-from tests.fault.sweep import Counts, Report, sweep
+from tests.fault.sweep import Counts, Report, stride, sweep
 from tests.fault.test_line import Recorded, run_once
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -34,7 +33,7 @@ LENGTHS = (1, 24, ALWAYS)
 
 WAYS = [(error, count) for count in LENGTHS for error in ERRORS]
 PARTS = 4
-EVERY = 4  # of the long form: each fourth call, each with one of the ways in turn; FULL=1 tries each call in each way
+EVERY = stride(4)  # each fourth call, with one of the ways in turn; FULL=1 tries each call in each way
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def in_turn(good: Recorded, *, every: int, first: int = 0) -> Iterator[Refusal]:
         yield Refusal(call, *WAYS[(number + first) % len(WAYS)])
 
 
-def in_all_ways(good: Recorded, *, every: int, first: int) -> Iterator[Refusal]:
+def in_all_ways(good: Recorded, *, every: int, first: int = 0) -> Iterator[Refusal]:
     for call in range(1 + first, good.recording.run.calls + 1, every):
         yield from (Refusal(call, error, count) for error, count in WAYS)
 
@@ -107,10 +106,8 @@ def test_a_refused_call_in_the_sample_costs_nothing_that_was_promised(good: Reco
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_refused_call_costs_anything_that_was_promised(good: Recorded, entered: Enter, part: int) -> None:
-    if os.environ.get("FULL"):
-        report = swept(good, lambda: in_all_ways(good, every=PARTS, first=part))
-    else:
-        report = swept(good, lambda: in_turn(good, every=PARTS * EVERY, first=part * EVERY))
+    tried = in_all_ways if EVERY == 1 else in_turn
+    report = swept(good, lambda: tried(good, every=PARTS * EVERY, first=part * EVERY))
     entered("line, medium refuses", report)
     assert not report.violations, str(report)
     assert report.checked > 1200 // PARTS // EVERY
