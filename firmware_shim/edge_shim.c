@@ -77,8 +77,8 @@ static void zero(volatile void *memory, size_t size)
 		*at++ = 0;
 }
 
-/* Copy ${from}, ${least} to ${most} printable ASCII characters, and a zero. Answer 1, or 0 where it is not that. */
-static int copy_text(char *to, const char *from, uint32_t least, uint32_t most)
+/* Copy ${from}, up to ${most} printable ASCII characters, and a zero. Answer how many with it, or 0 where it is not that. */
+static uint32_t copy_text(char *to, const char *from, uint32_t most)
 {
 	uint32_t length = 0;
 
@@ -90,7 +90,7 @@ static int copy_text(char *to, const char *from, uint32_t least, uint32_t most)
 		to[length] = from[length];
 	}
 	to[length] = 0;
-	return length >= least;
+	return length + 1u;
 }
 
 /* ------------------------------------------------------------------------------------------------------- grants */
@@ -236,7 +236,7 @@ static void give_back(edge_t *e, uint32_t position)
  */
 static uint32_t sift(edge_t *e, uint32_t epoch, int reason, uint32_t end)
 {
-	uint32_t position, count = 0, whole = 1;
+	uint32_t position, count = 0, whole = 1, meta;
 	edge_slot_t *slot;
 
 	for (position = e->tail_; position != end; position++) {
@@ -246,8 +246,9 @@ static uint32_t sift(edge_t *e, uint32_t epoch, int reason, uint32_t end)
 			e->unpublished_ = 1;
 			continue;
 		}
-		if ((slot->meta_ ^ epoch) >> EDGE_PURPOSES == 0)
-			slot->meta_ ^= epoch ^ e->epoch_;
+		meta = slot->meta_ ^ epoch;
+		if (meta >> EDGE_PURPOSES == 0)
+			slot->meta_ = meta ^ e->epoch_;
 		if (slot->id_ == 0)
 			continue;
 		if (may_leave(e, slot)) {
@@ -271,19 +272,17 @@ static void sweep(edge_t *e, uint32_t epoch, int reason)
 /* Make ${mask} the granted purposes; what may not leave any more is dropped for ${reason}. */
 static void set_grant(edge_t *e, uint32_t mask, int reason)
 {
-	uint32_t ended = e->mask_ & ~mask, epoch = e->epoch_;
+	uint32_t before = e->mask_, epoch = e->epoch_;
 
-	if (mask == e->mask_)
+	if (mask == before)
 		return;
 	e->unsent_ = 1;
 	e->mask_ = mask;
-	if (ended != 0)
+	if ((before & ~mask) != 0)
 		e->epoch_ = epoch + EDGE_ALL_PURPOSES + 1u;
 	STORE(&e->grant_, mask | e->epoch_);
-	if (ended != 0) {
-		sweep(e, epoch, reason);
-		zero(e->buffer_, sizeof e->buffer_); /* the points sent last */
-	}
+	sweep(e, epoch, reason); /* where nothing ended it finds nothing to drop */
+	zero(e->buffer_, sizeof e->buffer_); /* the points sent last */
 	if (e->config_.on_grant != NULL)
 		e->config_.on_grant(e->config_.user, mask, e->generation_);
 }
@@ -301,7 +300,7 @@ static int declare(edge_t *e, uint32_t key, uint32_t id, const char *text)
 		return EDGE_EINVAL;
 	checked = (char *)e->buffer_; /* no message is in it between two calls */
 	zero(checked, sizeof label->text_);
-	if (!copy_text(checked, text, key < TEXT, key < TEXT ? EDGE_ID_MAX : EDGE_TEXT_MAX))
+	if (copy_text(checked, text, key < TEXT ? EDGE_ID_MAX : EDGE_TEXT_MAX) <= (key < TEXT))
 		return EDGE_EINVAL;
 	by_id = 0u - (key >> 17); /* a slot has one device, and any number of texts */
 	for (label = e->config_.labels, left = e->config_.label_count; left != 0; label++, left--) {
@@ -310,14 +309,16 @@ static int declare(edge_t *e, uint32_t key, uint32_t id, const char *text)
 		if (label->key_ == 0)
 			place = label;
 	}
-	if (left == 0)
+	if (left == 0) {
 		label = place;
-	else if (label->id_ == id && strcmp(label->text_, checked) == 0)
-		return EDGE_OK;
-	else if (key < TEXT && STORED(e) != 0)
-		return EDGE_EBUSY; /* points of the old device would be told as the new one's */
-	if (label == NULL)
-		return EDGE_ETABLE;
+		if (label == NULL)
+			return EDGE_ETABLE;
+	} else {
+		if (label->id_ == id && strcmp(label->text_, checked) == 0)
+			return EDGE_OK;
+		if (key < TEXT && STORED(e) != 0)
+			return EDGE_EBUSY; /* points of the old device would be told as the new one's */
+	}
 	memcpy(label->text_, checked, sizeof label->text_);
 	label->id_ = id;
 	label->key_ = key;
@@ -348,7 +349,7 @@ static uint8_t *head(uint8_t *at, uint32_t argument, uint32_t major)
 	uint32_t bits = 0, low = argument;
 
 	if (argument >= 24) {
-		bits = argument <= 0xFF ? 8 : argument <= 0xFFFF ? 16 : 32;
+		bits = argument >> 8 == 0 ? 8 : argument >> 16 == 0 ? 16 : 32;
 		low = 24 + (bits >> 4);
 	}
 	*at++ = (uint8_t)(major << 5 | low);
@@ -788,10 +789,10 @@ int edge_fd(const edge_t *e)
 
 int edge_next_ms(const edge_t *e)
 {
-	uint32_t waiting;
+	uint32_t waiting, ms = 1000;
 
 	if (e == NULL || e->ready_ == 0)
-		return 1000;
+		return (int)ms;
 	if (e->phase_ != LIVE)
 		return (int)e->pause_ms_;
 	if ((e->blocked_ | e->unpublished_ | e->unsent_) != 0)
@@ -799,7 +800,9 @@ int edge_next_ms(const edge_t *e)
 	waiting = STORED(e);
 	if (waiting >= e->max_points_)
 		return 0;
-	return waiting != 0 && e->config_.linger_ms < 1000u ? (int)e->config_.linger_ms : 1000;
+	if (waiting != 0 && e->config_.linger_ms < ms)
+		ms = e->config_.linger_ms;
+	return (int)ms;
 }
 
 /* -------------------------------------------------------------------------------------------------- the other calls */
@@ -833,10 +836,10 @@ static int take_over(edge_t *e)
 	if (e->now_ms_ == 0)
 		return EDGE_ESYS;
 	if (config->schema_hash == NULL || config->on_wipe == NULL || config->slots == NULL || config->socket_path == NULL ||
-	    !copy_text(e->site_, config->site, 1, EDGE_SITE_MAX) || !copy_text(e->name_, config->name, 0, EDGE_NAME_MAX) ||
+	    copy_text(e->site_, config->site, EDGE_SITE_MAX) < 2 || copy_text(e->name_, config->name, EDGE_NAME_MAX) == 0 ||
 	    (config->label_count != 0 && config->labels == NULL))
 		return EDGE_EINVAL;
-	if (!copy_text(e->to_.path_, config->socket_path, 1, EDGE_PATH_MAX))
+	if (copy_text(e->to_.path_, config->socket_path, EDGE_PATH_MAX) < 2)
 		return EDGE_EPATH;
 	if (slots - 2u > EDGE_SLOTS_MAX - 2u || (slots & (slots - 1u)) != 0)
 		return EDGE_ESLOTS;
