@@ -121,22 +121,21 @@ int edge_allowed(const edge_t *e, uint32_t id)
  * Each slot has a turn: `position` when it is free for the point of that position, `position + 1` when that point is
  * complete. A thread takes a position by moving head, which is the count of points stored; the pump gives the slot back for the next round.
  */
-static edge_slot_t *claim(edge_t *e, uint32_t *position)
+static int claim(edge_t *e, edge_slot_t **slot, uint32_t *position)
 {
-	edge_slot_t *slot;
 	int32_t ahead;
 	uint32_t at;
 
 	do {
 		at = GLANCE(&e->stats_.stored);
-		slot = &e->config_.slots[at & (e->config_.slot_count - 1u)];
-		ahead = (int32_t)(LOAD(&slot->turn_) - at);
-		if (ahead < 0)
-			return NULL;
+		*slot = &e->config_.slots[at & (e->config_.slot_count - 1u)];
 		*position = at;
+		ahead = (int32_t)(LOAD(&(*slot)->turn_) - at);
+		if (ahead < 0)
+			return 0; /* the point of a round ago is still there */
 	} while (ahead > 0 ||
 	    !__atomic_compare_exchange_n(&e->stats_.stored, &at, at + 1u, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-	return slot;
+	return 1;
 }
 
 /* ${meta}: the source slot, above it the kind of value. What is asked first is what a refusal is counted as. */
@@ -163,8 +162,7 @@ static int put(edge_t *e, uint32_t id, uint32_t meta, uint64_t at_ms, uint64_t b
 		goto dropped;
 	reason = EDGE_DROP_FULL;
 	code = EDGE_EFULL;
-	slot = claim(e, &position);
-	if (slot == NULL)
+	if (!claim(e, &slot, &position))
 		goto dropped;
 	slot->id_ = id;
 	slot->meta_ = meta | (grant & ~EDGE_ALL_PURPOSES);
@@ -294,17 +292,16 @@ static int declare(edge_t *e, uint32_t key, uint32_t id, const char *text)
 {
 	edge_label_t *label, *place = NULL;
 	char *checked;
-	uint32_t left, by_id;
+	uint32_t left, texts = key >> 17; /* 1 where a slot has any number of them, told apart by the id */
 
 	if (e == NULL || e->ready_ == 0 || (id & FIELD_BITS) == 0)
 		return EDGE_EINVAL;
 	checked = (char *)e->buffer_; /* no message is in it between two calls */
 	zero(checked, sizeof label->text_);
-	if (copy_text(checked, text, key < TEXT ? EDGE_ID_MAX : EDGE_TEXT_MAX) <= (key < TEXT))
+	if (copy_text(checked, text, texts != 0 ? EDGE_TEXT_MAX : EDGE_ID_MAX) + texts < 2)
 		return EDGE_EINVAL;
-	by_id = 0u - (key >> 17); /* a slot has one device, and any number of texts */
 	for (label = e->config_.labels, left = e->config_.label_count; left != 0; label++, left--) {
-		if (((label->key_ ^ key) | ((label->id_ ^ id) & by_id)) == 0)
+		if (((label->key_ ^ key) | ((label->id_ ^ id) & (0u - texts))) == 0)
 			break;
 		if (label->key_ == 0)
 			place = label;
@@ -316,7 +313,7 @@ static int declare(edge_t *e, uint32_t key, uint32_t id, const char *text)
 	} else {
 		if (label->id_ == id && strcmp(label->text_, checked) == 0)
 			return EDGE_OK;
-		if (key < TEXT && STORED(e) != 0)
+		if (texts == 0 && STORED(e) != 0)
 			return EDGE_EBUSY; /* points of the old device would be told as the new one's */
 	}
 	memcpy(label->text_, checked, sizeof label->text_);
@@ -574,7 +571,7 @@ static int send_wiped(edge_t *e)
 	if (answer < WIPE_CLEARED || (e->wipe_told_ | e->unpublished_) != 0)
 		return 1;
 	at = number(begin(e, 3, UP_WIPED), e->wipe_id_);
-	*at++ = answer == WIPE_FAILED;
+	*at++ = (uint8_t)(answer - WIPE_CLEARED);
 	e->wipe_told_ = (uint32_t)transmit(e, at);
 	return e->wipe_told_ != 0;
 }
