@@ -1,9 +1,9 @@
 """
 What an operator may know of a queue without opening it: whose batches wait, how many rows and bytes, since when.
 
-Read beside a running gateway or without one; nothing is written, sent or decrypted for showing. :func:`windows_at` opens
-what windows gather and keeps only their number; :func:`check_queue` tries whether everything that is stored opens, keeps
-only the answer, and says what the gateway will do about it.
+Read beside a running gateway or without one; nothing is written, sent or decrypted for showing. :func:`windows_at`
+opens what windows gather and keeps only their number; :func:`check_queue` tries whether everything that is stored
+opens, keeps only the answer, and says what the gateway will do about it.
 
 Neighbours: beside tells the same per purpose for ``status``; rights tells the household what its rows say.
 """
@@ -36,10 +36,10 @@ _MOST_LINES: Final = 20  # of what SQLite finds wrong
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """
-    One batch, the rows of one that is open, or windows. ``state`` is open, gathering, waiting, or why it was set aside.
+    One batch, the rows of an open one, or windows. ``state`` is open, gathering, waiting, or why it was set aside.
 
-    ``rows`` of what is gathering are windows: each becomes a row when it closes. ``age_ms`` is by the clock of the site;
-    None where it is not kept.
+    ``rows`` of what is gathering are windows: each becomes a row when it closes. ``age_ms`` is by the clock of the
+    site; None where it is not kept.
     """
 
     purpose: str

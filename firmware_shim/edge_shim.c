@@ -362,7 +362,7 @@ static uint8_t *number(uint8_t *at, uint32_t value)
 	return head(at, value, 0);
 }
 
-/* The byte ${initial} and eight more. */
+/* The byte ${initial} and eight more. Apart: what it saves is in the README's table. */
 __attribute__((noinline)) static uint8_t *eight(uint8_t *at, uint32_t initial, uint64_t bits)
 {
 	uint32_t high = (uint32_t)(bits >> 32), low = (uint32_t)bits, i;

@@ -97,7 +97,7 @@ def test_batches_of_one_purpose_are_summed_unless_each_is_asked_for(
     summed = called(capsys, "outbox", "list", "--config", site.toml).out.splitlines()
     assert summed[2].split()[:4] == ["monitoring", "waiting", "3", "30"]
     each = called(capsys, "outbox", "list", "--batches", "--config", site.toml).out.splitlines()
-    assert [line.split()[:4] for line in each[2:]] == [["monitoring", "waiting", "1", "10"]] * 3
+    assert [line.split()[:4] for line in each[2:5]] == [["monitoring", "waiting", "1", "10"]] * 3
 
 
 def test_a_set_aside_batch_is_listed_with_why(site: LocalSite, capsys: pytest.CaptureFixture[str]) -> None:
