@@ -77,7 +77,7 @@ static void zero(volatile void *memory, size_t size)
 		*at++ = 0;
 }
 
-/* Copy ${from}, up to ${most} printable ASCII characters, and a zero. Answer how many with it, or 0 where it is not that. */
+/* Copy ${from}, up to ${most} printable ASCII characters, and a zero. Answer how many with the zero, or 0. */
 static uint32_t copy_text(char *to, const char *from, uint32_t most)
 {
 	uint32_t length = 0;
@@ -253,7 +253,7 @@ static uint32_t sift(edge_t *e, uint32_t epoch, int reason, uint32_t end)
 			count += whole;
 		} else {
 			empty(slot);
-			MARK(&e->stats_.dropped[reason], GLANCE(&e->stats_.dropped[reason]) + 1u); /* the pump's own two */
+			MARK(&e->stats_.dropped[reason], GLANCE(&e->stats_.dropped[reason]) + 1u); /* no put counts these two */
 		}
 	}
 	give_back(e, e->tail_); /* what was dropped at the front */
@@ -362,7 +362,7 @@ static uint8_t *number(uint8_t *at, uint32_t value)
 	return head(at, value, 0);
 }
 
-/* The byte ${initial} and eight more. Apart: what it saves is in the README's table. */
+/* The byte ${initial} and eight more. Not inlined: twice is longer than a call. */
 __attribute__((noinline)) static uint8_t *eight(uint8_t *at, uint32_t initial, uint64_t bits)
 {
 	uint32_t high = (uint32_t)(bits >> 32), low = (uint32_t)bits, i;
@@ -549,7 +549,7 @@ static void send_points(edge_t *e)
 		e->allowance_ = most;
 	do {
 		if (e->rounds_ == 0)
-			return; /* of none but the counters the agent was just told something, too */
+			return; /* the agent was just told something: no beat is due */
 		limit = STORED(e);
 		if (limit >= e->max_points_)
 			limit = e->max_points_;
