@@ -50,7 +50,7 @@ part-shell:
 test-all: check $(WHEEL)/.installed  ## The same with the slow tests; a skipped test is a failure
 	@EDGE_TEST_ALL=1 $(MAKE) --no-print-directory --output-sync=target -j2 SLOW='-m "slow or not slow"' part-core part-shell
 
-test-faults: $(WHEEL)/.installed  ## Every kill and power cut, on all cores, and a table of what they came to
+test-faults: $(WHEEL)/.installed  ## Kills, power cuts and media that refuse, on all cores, and a table of it; FULL=1: all of them
 	EDGE_TEST_ALL=1 $(BESIDE) $(WHEEL)/bin/python $(PYTEST) --quiet -m "slow or not slow" tests/fault
 
 test-cross: $(WHEEL)/.installed  ## The C shim on other machines under qemu-user, against the agent of this one

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from benchmarks.line import make_site
 from edge_sdk.bench.workload import make_policy, make_readings
 from edge_sdk.core.batch import Batch, encode_batch
+from edge_sdk.core.cose import Signer
 from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, wrap
 from edge_sdk.core.seal import seal_batch
 from edge_sdk.core.table import encode_tables
@@ -218,8 +219,9 @@ class Actual:
         """
         draw = self._rooms.draw
         return seal_batch(
-            payload, grant=self._grant, recipient=self.recipient, stream_id=bytes(16), stream_seed=draw(SECRET_BYTES),
-            batch_id=draw(16), content_alg=self._rooms.content_alg, cek=draw(SECRET_BYTES), iv=draw(NONCE_BYTES),
+            payload, grant=self._grant, recipient=self.recipient, stream_id=bytes(16),
+            signer=Signer(draw(SECRET_BYTES)), batch_id=draw(16), content_alg=self._rooms.content_alg,
+            cek=draw(SECRET_BYTES), iv=draw(NONCE_BYTES),
         )  # fmt: skip
 
     def store(self, sealed: bytes) -> None:

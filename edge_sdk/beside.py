@@ -74,7 +74,7 @@ def _status(config: Config, consent: ConsentState, policy: Policy, outbox: Outbo
         statement_version=consent.statement.version if consent.statement else 0,
         statement_expires_s=consent.statement.exp_s if consent.statement else 0,
         purposes=tuple(_purpose(purpose, consent, outbox, records, now) for purpose in policy.purposes.values()),
-        queued_bytes=outbox.sealed_bytes + outbox.pending_bytes,
+        queued_bytes=outbox.order.sealed_bytes + outbox.pending_bytes,
         aside_batches=len(outbox.aside()),
         counts=stored_counts(numbers),
         last_acked_ms=None,

@@ -15,16 +15,17 @@ from typing import Final
 from edge_sdk.clock import Now
 from edge_sdk.config import Limits
 from edge_sdk.consent_state import ConsentState
-from edge_sdk.core.batch import ClockQuality
+from edge_sdk.core.batch import Reason
 from edge_sdk.core.compile import Outlet, make_outlet
 from edge_sdk.core.consent import CollectGrant, Decision, Queue, ended_grants
 from edge_sdk.core.documents import RecipientKey
 from edge_sdk.core.keys import SECRET_BYTES, PseudonymKey, RoutingSecret, epoch_of, next_pseudonym_key, route
 from edge_sdk.core.messages import EndedStream
 from edge_sdk.core.policy import Basis, Policy, Purpose, TextRule, purpose_digest
-from edge_sdk.core.pseudonym import Pseudonyms, period_of
+from edge_sdk.core.pseudonym import Pseudonyms
 from edge_sdk.core.terms import CROSS_BORDER
 from edge_sdk.core.transfer import Accepted, Fate, fate
+from edge_sdk.deciding import Deciding, Wanted, timing_of
 from edge_sdk.errors import ConsentRefused, DiskFull, Refused, StorageError
 from edge_sdk.events import Event, tell
 from edge_sdk.recording import Recording
@@ -36,7 +37,6 @@ from edge_sdk.vault import PurposeEntry
 
 _RATCHET_LIMIT = 1000  # periods passed at once; a device away longer starts from a fresh key
 STEP_MS: Final = 60_000  # by so much a wall that is set anew breaks windows off; slewing stays below
-Wanted = tuple[bytes, bytes, int, int | None]  # grant id, purpose digest, pseudonym period, timing
 _NOWHERE: Final[Wanted] = (b"", b"", -1, None)
 
 
@@ -54,7 +54,8 @@ class Binding:
     ) -> None:  # fmt: skip
         self.policy = policies[-1]
         self.streams: dict[int, Stream] = {}
-        self.decisions: dict[str, Decision] = {}
+        self._deciding = Deciding(self.policy, rooms.vault, consent)
+        self.decisions = self._deciding.decisions
         self._rooms = rooms
         self._consent = consent
         self._recording = recording
@@ -62,12 +63,13 @@ class Binding:
         self._routing = routing
         self._limits = limits
         self._editions = {purpose_digest(p): p for policy in policies for p in policy.purposes.values()}
-        self._digests = {name: purpose_digest(purpose) for name, purpose in self.policy.purposes.items()}
         self._bound: dict[str, Wanted | None] = {}
+        self._settled: dict[str, Wanted | None] | None = None  # what is bound, where nothing is left to be tried again
         self._phase: tuple[int, int] = (-1, 0)
         self._origin_ms: int | None = None
         self.was_unclean = False
         self.lacks_room = False  # the disk had none for keys or documents at the last decision
+        self._kept_out: set[str] = set()  # purposes that may collect, for which the disk refused a stream
         self.retention = Retention(rooms, self.streams, consent=consent, recording=recording)
         self._orphans: set[int] = set()  # rows of streams whose keys are destroyed and whose data is still to go
 
@@ -100,21 +102,30 @@ class Binding:
 
     def decide(self, now: Now) -> None:
         """
-        Ask what every purpose may do now, and rebind what changed.
+        Ask what every purpose may do now, and rebind what changed; where all that it rests on is as it was, so is this.
 
         Where the disk refuses, nothing is collected that cannot be kept, and the next call tries again.
         """
         self.lacks_room = False
-        for name, purpose in self.policy.purposes.items():
-            self.decisions[name] = self._consent.decide_digest(purpose, self._digests[name], now)
+        if self._settled is not self._bound or not self._deciding.is_settled(now):
+            self._decide(now)
+        else:
+            with self._recording.lock:
+                self._follow_wall(now)
+                self._recording.turn(now)
+        if timing_of(now) is None:
+            for stream in self.streams.values():
+                stream.synchronise(now.origin_ms)
+
+    def _decide(self, now: Now) -> None:
+        self._settled, is_done = None, True
+        self._deciding.decide(now)
         try:
             self._destroy_ended()
         except StorageError as error:
+            is_done = False
             self._tell_trouble(error)
-        timing = now.origin_ms if now.quality is ClockQuality.FLOOR else None
-        wanted: dict[str, Wanted | None] = {}
-        for name, purpose in self.policy.purposes.items():
-            wanted[name] = self._wanted(purpose, self.decisions[name], timing, now)
+        wanted = self._deciding.wanted(now)
         changes = wanted != self._bound
         with self._recording.lock:  # what is recorded from here on is timed by what its stream says
             self._follow_wall(now)
@@ -123,9 +134,9 @@ class Binding:
             self._recording.turn(now)
         if changes:
             self._prune()
-        if timing is None:
-            for stream in self.streams.values():
-                stream.synchronise(now.origin_ms)
+        if is_done and wanted == self._bound:
+            self._deciding.remember(now)
+            self._settled = self._bound
 
     def cut(self) -> None:
         """
@@ -196,18 +207,6 @@ class Binding:
             ):
                 stream.cut()
 
-    def _wanted(self, purpose: Purpose, decision: Decision, timing: int | None, now: Now) -> Wanted | None:
-        if decision.collect is None:
-            return None
-        try:
-            self._consent.recipient(purpose, decision.collect, now)
-        except Refused as refused:
-            self.decisions[purpose.name] = Decision(None, None, Queue.HOLD, str(refused))
-            return None
-        period = period_of(now.floor_ms, purpose.period_ms)
-        stored = self._rooms.vault.ring.pseudonyms.get(purpose.name)
-        return decision.collect.grant_id, decision.collect.digest, max(period, stored[0] if stored else 0), timing
-
     def _rebind(self, wanted: Mapping[str, Wanted | None], now: Now) -> None:
         granted: list[tuple[Outlet, CollectGrant]] = []
         with self._recording.lock:
@@ -222,6 +221,9 @@ class Binding:
                 grant = self.decisions[name].collect
                 stream = None if want is None else self._active(name, want) or self._try_to_begin(name, want)
                 if stream is not None and grant is not None:
+                    if name in self._kept_out:  # what came meanwhile found no stream to be lost from
+                        self._kept_out.discard(name)
+                        stream.miss(None, Reason.DAMAGED)
                     stream.grant = grant
                     granted += [(outlet, grant) for outlet in stream.outlets]
                 if stream is not None or want is None:
@@ -253,6 +255,7 @@ class Binding:
         try:
             return self._begin(name, want)
         except StorageError as error:
+            self._kept_out.add(name)
             self.decisions[name] = Decision(None, None, Queue.HOLD, f"the disk refuses a new stream ({error})")
             self._tell_trouble(error)
             return None
@@ -271,9 +274,8 @@ class Binding:
             stream = new_stream(self._rooms, entry, purpose, period=want[2], timing=want[3])
         stream.outlets = self._outlets(purpose)
         self.streams[stream.row] = stream
-        recipients = self._consent.recipients
-        kids = [key.kid for key in recipients.keys if key.operator == purpose.recipient] if recipients else []
-        for kid in kids:
+        certified = self._consent.recipients.keys if self._consent.recipients else ()
+        for kid in [key.kid for key in certified if key.operator == purpose.recipient]:
             self._consent.note_use(name, kid, stream.record.stream_id)
         return stream
 
@@ -294,8 +296,7 @@ class Binding:
         """
         if purpose.period_ms is None:
             return
-        vault = self._rooms.vault
-        held = vault.ring.pseudonyms.get(purpose.name)
+        vault, held = self._rooms.vault, self._rooms.vault.ring.pseudonyms.get(purpose.name)
         if held is None or period - held[0] > _RATCHET_LIMIT:
             vault.put_pseudonym(purpose.name, period, PseudonymKey(self._rooms.draw(SECRET_BYTES)))
             return

@@ -26,7 +26,7 @@ from edge_sdk.core.units import DAY_MS
 from edge_sdk.disk_room import DiskRoom
 from edge_sdk.errors import StorageError
 from edge_sdk.events import Event, tell
-from edge_sdk.incidents import Incidents
+from edge_sdk.incidents import DAMAGE, Incidents
 from edge_sdk.ledger import Happened
 from edge_sdk.obeying import Obeying
 from edge_sdk.queueing import Parcel, Queueing
@@ -117,8 +117,8 @@ class Line:
         self.books.note(self.binding.decisions, now)
         if (order := self.consent.due_order(now)) is not None:
             self._obey(order, now)
-        self.incidents.look(now, self.recording.totals() + self.queueing.counts)
-        self.desk.serve(now)
+        self.incidents.look(now, {name: self.recording.counts[name] + self.queueing.counts[name] for name in DAMAGE})
+        self._try(lambda: self.desk.serve(now))
         if cut:
             self.binding.cut()
         held_rows = self._take(now)
@@ -160,8 +160,14 @@ class Line:
         if not order.purposes:
             self.on_order(order)
             return
+        self._try(lambda: self.obeying.erase(order, now))
+
+    def _try(self, do: Callable[[], None]) -> None:
+        """
+        Do what the next step does again where the disk refuses: the line goes on meanwhile.
+        """
         try:
-            self.obeying.erase(order, now)
+            do()
         except StorageError:
             self.recording.count("storage_errors")
             tell(Event.STORAGE_ERROR)
@@ -373,6 +379,7 @@ class Line:
         """
         allowed_bytes = self.room.allowed(now, held_bytes=self.rooms.outbox.held_bytes())
         self.queueing.recall(self.binding.fate(now))
+        self.queueing.tidy()
         self.queueing.enforce(now.floor_ms, allowed_bytes=allowed_bytes)
         self.binding.retention.age(now.floor_ms, can_seal=lambda stream: self._plan(stream, now) is not None)
         for stream in list(self.binding.streams.values()):

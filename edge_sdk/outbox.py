@@ -3,7 +3,7 @@ The durable queue: rows of open batches, sealed batches, and what each stream st
 
 One SQLite file, ``outbox.db`` (with its -wal and -shm), written by one thread. Everything in it that is about a
 household is encrypted before it comes here; in clear are row numbers, sizes, counts and the times a batch was queued.
-The order of sealed batches is kept in memory, so that sending and evicting cost the same however long the queue is.
+The order of sealed batches is kept in memory (``order``).
 
 Callers group writes in :meth:`transaction`; each method says what it changes, the transaction says what a power cut
 leaves. Knows nothing of keys, purposes or networks.
@@ -14,12 +14,12 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from edge_sdk import files
 from edge_sdk.errors import DatabaseDamaged, StorageError
+from edge_sdk.order import Held, Order, PendingRow, StreamRow
 
 FORMAT = 1
 PAGE_BYTES = 1024  # small flushes write whole pages: 1 KiB pages cost 7.4 KB a flush where 4 KiB pages cost 10.4
@@ -45,46 +45,6 @@ _MISSHAPEN: Final = f"SELECT COUNT(*) FROM sealed WHERE NOT ({_WHOLE})"  # noqa:
 _ASIDE_BYTES: Final = "SELECT SUM(bytes) FROM aside"
 
 
-@dataclass(frozen=True, slots=True)
-class StreamRow:
-    """
-    One stored stream: ``ref`` names the purpose key that opens ``record``.
-    """
-
-    id: int
-    ref: bytes
-    record: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PendingRow:
-    """
-    Rows of an open batch as one flush wrote them.
-    """
-
-    id: int
-    stream: int
-    batch: int
-    rows: int
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """
-    One sealed batch as the order in memory knows it; ``told`` is the newest gap it carries.
-    """
-
-    id: int
-    stream: int
-    first: int
-    last: int
-    told: int
-    kept_ms: int
-    size: int
-    batch_id: bytes
-
-
 class Outbox:
     """
     The queue of one site.
@@ -92,8 +52,9 @@ class Outbox:
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self._path = folder / "outbox.db"
-        self.queues: dict[int, dict[int, Held]] = {}
-        self.sealed_bytes = self.pending_bytes = self.aside_bytes = 0
+        self.order = Order()
+        self.queues = self.order.queues
+        self.pending_bytes = self.aside_bytes = 0
         self._next_sealed = self._next_pending = 1
         self._db = files.open_database(self._path, page_bytes=PAGE_BYTES, read_only=read_only)
         try:
@@ -108,7 +69,7 @@ class Outbox:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """
-        Group writes into one durable step.
+        Group writes into one durable step; what was receipted since the last one goes with it.
 
         After a power cut: all of them are there once this has returned; before that all or none.
 
@@ -118,8 +79,11 @@ class Outbox:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                if self.order.receipted:
+                    self._delete_receipted()
                 yield
                 self._db.execute("COMMIT")
+                self.order.receipted.clear()
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -154,7 +118,7 @@ class Outbox:
         for table in ("pending", "partial", "sealed", "aside"):
             self._db.execute(f"DELETE FROM {table} WHERE stream=?", (stream,))  # noqa: S608 - names from the tuple above
         self._db.execute("DELETE FROM stream WHERE id=?", (stream,))
-        self.sealed_bytes -= sum(held.size for held in self.queues.pop(stream, {}).values())
+        self.order.drop_stream(stream)
         self.pending_bytes = self._number("SELECT SUM(LENGTH(body)) FROM pending")
         self.aside_bytes = self._number(_ASIDE_BYTES)
 
@@ -163,9 +127,7 @@ class Outbox:
         Have the sealed batches of *stream* belong to the stream *to*; its open batch and what is set aside stay.
         """
         self._db.execute("UPDATE sealed SET stream=? WHERE stream=?", (to, stream))
-        queue = self.queues.pop(stream, {})
-        if queue:
-            self.queues[to] = {number: replace(held, stream=to) for number, held in queue.items()}
+        self.order.hand_over(stream, to)
 
     def put_pending(self, stream: int, batch: int, rows: int, body: bytes) -> None:
         """
@@ -226,7 +188,7 @@ class Outbox:
         values = (held.id, stream, *span, told, kept_ms, held.size, batch_id, body)
         self._db.execute("INSERT INTO sealed VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
         self._next_sealed += 1
-        self._enqueue(held)
+        self.order.add(held)
         return held
 
     def sealed_body(self, held: Held) -> bytes:
@@ -246,7 +208,33 @@ class Outbox:
         Forget a sealed batch: receipted, evicted or too old.
         """
         self._db.execute("DELETE FROM sealed WHERE id=?", (held.id,))
-        self._dequeue(held)
+        self.order.take(held)
+
+    def receipted(self, held: Held) -> None:
+        """
+        Forget a sealed batch now, and its row with the next :meth:`transaction`, :meth:`settle` at the latest.
+
+        After a power cut: the row may be there still, and is sent again.
+
+        Raises:
+            StorageError: it cannot wait, and SQLite cannot write; the batch is as before.
+        """
+        if self.order.may_wait(held):
+            self.order.receipt(held)
+        else:
+            with self.transaction():
+                self.drop_sealed(held)
+
+    def settle(self) -> None:
+        """
+        Delete the rows of receipted batches, if there are any, in one durable step.
+
+        Raises:
+            StorageError: SQLite cannot write; they stay out of the order, and are tried again.
+        """
+        if self.order.receipted:
+            with self.transaction():
+                pass
 
     def set_aside(self, held: Held, reason: str) -> None:
         """
@@ -333,7 +321,7 @@ class Outbox:
         """
         Return the bytes of all rows and batches kept: pending, sealed and set aside.
         """
-        return self.pending_bytes + self.sealed_bytes + self.aside_bytes
+        return self.pending_bytes + self.order.sealed_bytes + self.aside_bytes
 
     def file_bytes(self) -> int:
         """
@@ -346,6 +334,13 @@ class Outbox:
         Close the database; what was committed stays.
         """
         self._db.close()
+
+    def _delete_receipted(self) -> None:
+        try:
+            self._db.executemany("DELETE FROM sealed WHERE id=?", [(row,) for row in self.order.receipted])
+        except sqlite3.Error:
+            self.order.give_back()  # a row that cannot be deleted stops no other write
+            raise
 
     def _check_format(self, *, read_only: bool) -> None:
         found = self._number("PRAGMA user_version")
@@ -373,21 +368,8 @@ class Outbox:
         aside_bytes = self._number(_ASIDE_BYTES)
         # All is read: only now may it replace what is in memory.
         self._next_sealed, self._next_pending = 1 + max(newest), next_pending
-        self.pending_bytes, self.aside_bytes, self.sealed_bytes = pending_bytes, aside_bytes, 0
-        self.queues.clear()
-        for one in held:
-            self._enqueue(one)
-
-    def _enqueue(self, held: Held) -> None:
-        self.queues.setdefault(held.stream, {})[held.id] = held
-        self.sealed_bytes += held.size
-
-    def _dequeue(self, held: Held) -> None:
-        queue = self.queues.get(held.stream, {})
-        if queue.pop(held.id, None) is not None:
-            self.sealed_bytes -= held.size
-        if not queue:
-            self.queues.pop(held.stream, None)
+        self.pending_bytes, self.aside_bytes = pending_bytes, aside_bytes
+        self.order.load(held)
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         try:

@@ -23,7 +23,8 @@ from edge_sdk.config import Config
 from edge_sdk.consent_state import ConsentState
 from edge_sdk.core.envelope import outer
 from edge_sdk.errors import BadInput, LifecycleRefused, StorageError
-from edge_sdk.outbox import PAGE_BYTES, Held, Outbox
+from edge_sdk.order import Held
+from edge_sdk.outbox import PAGE_BYTES, Outbox
 from edge_sdk.rights import holdings
 from edge_sdk.streams import unseal_body
 from edge_sdk.suites import suite_of

@@ -22,7 +22,7 @@ from edge_sdk.core.receipt import Kind, Outcome
 from edge_sdk.core.retry import delay_s
 from edge_sdk.core.transfer import Fate
 from edge_sdk.errors import StorageError, Tampered
-from edge_sdk.outbox import Held
+from edge_sdk.order import Held
 from edge_sdk.sealing import Rooms
 from edge_sdk.streams import Stream, unseal_body
 from edge_sdk.transport import Lane
@@ -117,13 +117,15 @@ class Queueing:
         return fate(stream.purpose, stream.record.digest, kid)
 
     def _best(self, permit: Callable[[Stream], SendGrant | None]) -> tuple[Held, Stream, SendGrant] | None:
-        heads = []
-        for row, queue in self._rooms.outbox.queues.items():
-            stream = self._streams.get(row)
-            held = self._head(queue)
-            if stream is not None and held is not None and (grant := permit(stream)) is not None:
-                heads.append((self._rank(stream, held), held, stream, grant))
-        return min(heads, key=lambda head: head[0])[1:] if heads else None
+        heads = [
+            (self._rank(stream, held), held, stream)
+            for row, queue in self._rooms.outbox.queues.items()
+            if (stream := self._streams.get(row)) is not None and (held := self._head(queue)) is not None
+        ]
+        for _, held, stream in sorted(heads, key=lambda head: head[0]):
+            if (grant := permit(stream)) is not None:
+                return held, stream, grant
+        return None
 
     def settle(self, parcel: Parcel, outcome: Outcome, *, mono_ms: int, draw: float) -> None:
         """
@@ -137,10 +139,7 @@ class Queueing:
             return  # withdrawn or evicted while it was under way
         match outcome.kind:
             case Kind.ACKED:
-                with stream.or_as_before(), self._rooms.outbox.transaction():
-                    self._rooms.outbox.drop_sealed(held)
-                    if held.told and stream.told(held.told):
-                        stream.store(self._rooms)
+                self._forget(stream, held)
                 self._tries.pop(held.id, None)
                 self._kids.pop(held.id, None)
                 self.counts["acked"] += 1
@@ -158,6 +157,17 @@ class Queueing:
         Tell whether a batch is still queued: the row of a stream that was destroyed may be another stream's by now.
         """
         return self._rooms.outbox.queues.get(held.stream, {}).get(held.id) == held
+
+    def tidy(self) -> None:
+        """
+        Delete the rows of receipted batches, where no write since has taken them along.
+
+        After a power cut: each batch is gone, or queued; sent again it is stored once.
+
+        Raises:
+            StorageError: they are tried again with the next write.
+        """
+        self._rooms.outbox.settle()
 
     def enforce(self, floor_ms: int, *, allowed_bytes: int) -> None:
         """
@@ -288,6 +298,19 @@ class Queueing:
     def _wait(self, held: Held, until_ms: int) -> None:
         self._waiting[held.id] = until_ms
         heapq.heappush(self._due, (until_ms, held.id))
+
+    def _forget(self, stream: Stream, held: Held) -> None:
+        """
+        Forget a receipted batch: with the next write, and at once where its receipt also ends gaps that it told.
+        """
+        outbox = self._rooms.outbox
+        with stream.or_as_before():
+            if held.told and stream.told(held.told):
+                with outbox.transaction():
+                    outbox.drop_sealed(held)
+                    stream.store(self._rooms)
+            else:
+                outbox.receipted(held)
 
     def _lose(self, stream: Stream, held: Held, reason: Reason, *, keep: bool) -> None:
         """

@@ -12,19 +12,20 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from edge_sdk import clock
 from edge_sdk.clock import Now
 from edge_sdk.core.batch import ClockQuality, Reason
-from edge_sdk.core.compile import Minimiser, Outlet, Tally, compile_kind, forget_sources
+from edge_sdk.core.compile import ByColumn, Minimiser, Outlet, Tally, compile_columns, compile_kind, forget_sources
 from edge_sdk.core.consent import CollectGrant
-from edge_sdk.core.policy import Policy
+from edge_sdk.core.policy import Kind, Policy
 from edge_sdk.core.reading import AHEAD_MS, EARLIEST_MS, Mono
 from edge_sdk.errors import BadInput
 from edge_sdk.marks import Marks
 
+FEW: Final = 4  # readings that cost less one by one
 _TALLY_REASONS: Final = {"invalid_readings": Reason.INVALID, "too_many_sources": Reason.INVALID}
 
 
@@ -50,11 +51,14 @@ class Recording:
         self._wake = wake
         self._latest_ms = 0
         self._minimisers: dict[str, Minimiser] = {}
+        self._by_column: dict[str, ByColumn] = {}
+        self._bound: tuple[Mapping[str, Kind], Mapping[str, Sequence[Outlet]]] = {}, {}
         self._declared: frozenset[str] = frozenset()
         self._tallies: dict[str, Tally] = {}
         self._losses: Counter[tuple[str, Reason]] = Counter()
         self._allowed: frozenset[tuple[str, str]] = frozenset()
         self._is_shut = False
+        self._is_ahead = False
         self._is_unseen_lost = False
         self._now = Now(0, 0, 0)
 
@@ -91,6 +95,37 @@ class Recording:
             if left == self._wake_at or not left:
                 self._wake()
             return taken
+
+    def record_columns(self, kind: str, columns: Mapping[str, Sequence[Any]], mono_ms: Sequence[int]) -> None:
+        """
+        Do as :meth:`record` for readings of one kind that have the same fields.
+
+        Args:
+            columns: by field, a value for each reading.
+            mono_ms: when each was measured, on the monotonic clock; one at least.
+        """
+        with self.lock:
+            origin_ms, count = self._now.origin_ms, len(mono_ms)
+            times = [origin_ms + at for at in mono_ms]
+            is_timely = min(times) >= EARLIEST_MS and max(times) <= self._latest_ms
+            if count >= FEW and kind in self._minimisers and is_timely and count <= self._left:
+                before, after = self._left, self._left - count
+                if (self._by_column.get(kind) or self._compile_columns(kind))(columns, times):
+                    self._left = after
+                    if before > self._wake_at >= after or not after:
+                        self._wake()
+                    return
+            for at, *values in zip(mono_ms, *columns.values(), strict=True):
+                self.record(kind, dict(zip(columns, values, strict=True)), Mono(at))
+
+    def compile_ahead(self) -> None:
+        """
+        Expect columns: have what takes them compiled at each binding, and not when the first of a kind come.
+        """
+        with self.lock:
+            self._is_ahead = True
+            for kind in self._minimisers:
+                self._compile_columns(kind)
 
     def record_strictly(self, kind: str, fields: Mapping[str, Any], at: int | Mono | None = None) -> int:
         """
@@ -131,6 +166,10 @@ class Recording:
             for kind, bound in by_kind.items()
             if not self._is_shut
         }
+        self._by_column = {}
+        self._bound = policy.kinds, {kind: [outlet for outlet, _ in bound] for kind, bound in by_kind.items()}
+        for kind in self._minimisers if self._is_ahead else ():
+            self._compile_columns(kind)
         self._declared = frozenset(policy.kinds)
         seen = {
             (kind, view_field.field.name)
@@ -152,7 +191,7 @@ class Recording:
         """
         with self.lock:
             self._is_shut = True
-            self._minimisers, self._allowed = {}, frozenset()
+            self._minimisers, self._by_column, self._allowed = {}, {}, frozenset()
 
     def count(self, name: str, by: int = 1) -> None:
         """
@@ -225,6 +264,11 @@ class Recording:
         """
         for minimise in self._minimisers.values():
             forget_sources(minimise)
+
+    def _compile_columns(self, kind: str) -> ByColumn:
+        kinds, outlets = self._bound
+        by_column = self._by_column[kind] = compile_columns(kinds[kind], outlets[kind], self._minimisers[kind])
+        return by_column
 
     def _dropped(self) -> Counter[str]:
         dropped = Counter({name: count for name, count in self.counts.items() if name != "recorded"})

@@ -93,8 +93,11 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._request = folder / "request"  # joined once: it is looked for every second
         self._doers: dict[Wish, Callable[[Asked, Now], None]] = {}
         self._is_busy = False
+        self._asked: Asked | None = None  # done and not answered yet
+        self._said = (True, "done")
 
     def does(self, wish: Wish, doer: Callable[[Asked, Now], None]) -> None:
         """
@@ -107,27 +110,34 @@ class Desk:
         Do the one thing that is asked for, if anything is, and answer.
 
         Raises:
-            StorageError: the answer cannot be written; what was asked for is done, and is asked for still.
+            StorageError: the answer cannot be written; the next call only answers, for as long as it is asked for.
 
         After a power cut: as :func:`answer`.
         """
-        asked = None if self._is_busy else take_request(self._folder)
-        if asked is None:
+        if self._is_busy:
             return
+        asked = take_request(self._folder)
+        if asked is None or asked != self._asked:
+            self._asked, self._said = asked, (True, "done") if asked is None else self._do(asked, now)
+        if asked is not None:
+            answer(self._folder, done=self._said[0], message=self._said[1])
+            self._asked = None
+
+    def _do(self, asked: Asked, now: Now) -> tuple[bool, str]:
+        """
+        Return whether it was done, and what to say.
+        """
         self._is_busy = True  # what is asked for may step the line, which looks here
         try:
-            self._do(asked, now)
-            answer(self._folder, done=True, message="done")
+            doer = self._doers.get(asked.wish)
+            if doer is None:
+                raise LifecycleRefused(f"this gateway cannot {asked.wish} by itself", hint="stop it and ask again")
+            doer(asked, now)
         except EdgeError as error:
-            answer(self._folder, done=False, message=str(error))
+            return False, str(error)
         finally:
             self._is_busy = False
-
-    def _do(self, asked: Asked, now: Now) -> None:
-        doer = self._doers.get(asked.wish)
-        if doer is None:
-            raise LifecycleRefused(f"this gateway cannot {asked.wish} by itself", hint="stop it and ask again")
-        doer(asked, now)
+        return True, "done"
 
 
 def take_answer(folder: Path) -> tuple[bool, str] | None:

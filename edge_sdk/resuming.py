@@ -17,7 +17,7 @@ from edge_sdk.core.compile import Outlet
 from edge_sdk.core.policy import Purpose
 from edge_sdk.errors import BadInput
 from edge_sdk.events import Event, tell
-from edge_sdk.outbox import StreamRow
+from edge_sdk.order import StreamRow
 from edge_sdk.sealing import Rooms
 from edge_sdk.stream_record import ID_BYTES, open_record, seal_record, succeed
 from edge_sdk.streams import Stream

@@ -16,14 +16,15 @@ from typing import Any
 
 from edge_sdk.core.batch import MAX_PAYLOAD_BYTES, Batch, ClockQuality, encode_batch
 from edge_sdk.core.consent import CollectGrant
-from edge_sdk.core.cose import public_key_of
+from edge_sdk.core.cose import Signer
 from edge_sdk.core.documents import RecipientKey
 from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, stream_seed, wrap
 from edge_sdk.core.policy import Purpose
 from edge_sdk.core.seal import seal_batch
 from edge_sdk.core.table import Memory, Row
 from edge_sdk.keypage import KeyPage
-from edge_sdk.outbox import Held, Outbox
+from edge_sdk.order import Held
+from edge_sdk.outbox import Outbox
 from edge_sdk.stream_record import ID_BYTES, Record
 from edge_sdk.vault import Draw, PurposeEntry, Vault
 
@@ -75,28 +76,28 @@ class Sealing:
         """
         Seal rows as batches of about ``about.max_rows``, or as many as their bytes need; inside a transaction.
         """
-        seed = self._seed()
+        signer = self._signer()
         rows = rows_in(tables)
         parts = max(1, rows // self.about.max_rows)
         edges = [rows * part // parts for part in range(parts + 1)]
-        return [one for start, end in pairwise(edges) for one in self._seal_part(part_of(tables, start, end), seed)]
+        return [one for start, end in pairwise(edges) for one in self._seal_part(part_of(tables, start, end), signer)]
 
-    def _seal_part(self, tables: Tables, seed: bytes) -> list[Held]:
+    def _seal_part(self, tables: Tables, signer: Signer) -> list[Held]:
         rows = rows_in(tables)
-        payload = self._payload(tables, rows, seed)
+        payload = self._payload(tables, rows, signer.public_key)
         if len(payload) > MAX_PAYLOAD_BYTES and rows > 1:
             halves = part_of(tables, 0, rows // 2), part_of(tables, rows // 2, rows)
-            return [one for half in halves for one in self._seal_part(half, seed)]
-        return [self._queue(payload, rows, seed)]
+            return [one for half in halves for one in self._seal_part(half, signer)]
+        return [self._queue(payload, rows, signer)]
 
-    def _payload(self, tables: Tables, rows: int, seed: bytes) -> bytes:
+    def _payload(self, tables: Tables, rows: int, stream_key: bytes) -> bytes:
         record = self.record
         batch = Batch(
             stream_id=record.stream_id,
             first=record.next_seq,
             last=record.next_seq + rows - 1,
             digest=record.digest,
-            stream_key=public_key_of(seed),
+            stream_key=stream_key,
             clock=ClockQuality.WALL if record.boot is None else ClockQuality.FLOOR,
             gaps=tuple(gap for _, gap in record.gaps),
             tables=tables,
@@ -106,7 +107,7 @@ class Sealing:
         )
         return encode_batch(batch, self.purpose.views, self.about.memory)
 
-    def _queue(self, payload: bytes, rows: int, seed: bytes) -> Held:
+    def _queue(self, payload: bytes, rows: int, signer: Signer) -> Held:
         draw, record = self.rooms.draw, self.record
         batch_id = draw(ID_BYTES)
         sealed = seal_batch(
@@ -114,7 +115,7 @@ class Sealing:
             grant=self.grant,
             recipient=self.recipient,
             stream_id=record.stream_id,
-            stream_seed=seed,
+            signer=signer,
             batch_id=batch_id,
             content_alg=self.rooms.content_alg,
             cek=draw(SECRET_BYTES),
@@ -131,10 +132,10 @@ class Sealing:
             body=wrap(self.entry.key, draw(NONCE_BYTES), sealed, batch_id),
         )
 
-    def _seed(self) -> bytes:
+    def _signer(self) -> Signer:
         record = self.record
         secret = self.rooms.vault.ring.generation.streams
-        return stream_seed(secret, record.purpose, record.grant_id, record.period)
+        return Signer(stream_seed(secret, record.purpose, record.grant_id, record.period))
 
 
 def rows_in(tables: Tables) -> int:

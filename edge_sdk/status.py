@@ -128,7 +128,7 @@ def status_of(site: Site, now: Now) -> Status:
             )
             for name, purpose in line.binding.policy.purposes.items()
         ),
-        queued_bytes=outbox.sealed_bytes + outbox.pending_bytes,
+        queued_bytes=outbox.order.sealed_bytes + outbox.pending_bytes,
         aside_batches=len(outbox.aside()),
         counts=dict(line.recording.totals() + line.queueing.counts),
         last_acked_ms=site.uplink.last_acked_ms,

@@ -26,7 +26,7 @@ from edge_sdk.core.policy import Purpose, purpose_digest
 from edge_sdk.core.reading import AHEAD_MS
 from edge_sdk.core.table import Memory, Row, decode_tables, encode_tables
 from edge_sdk.errors import BadInput
-from edge_sdk.outbox import Held, PendingRow
+from edge_sdk.order import Held, PendingRow
 from edge_sdk.sealing import Rooms, Sealing, SealTimes
 from edge_sdk.stream_record import ID_BYTES, Record, copy_of, seal_record
 from edge_sdk.vault import PurposeEntry

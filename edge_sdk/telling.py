@@ -57,6 +57,7 @@ class Telling:
         self._ledger = ledger
         self._method = method
         self._draw = draw
+        self._is_empty = False  # nothing is queued, as far as was looked: a look at the disk a second saved
 
     def seal_waiting(self, now: Now) -> None:
         """
@@ -73,6 +74,7 @@ class Telling:
         if not waiting:
             return
         generation = self._vault.ring.generation
+        self._is_empty = False
         with self._outbox.transaction():
             for body in waiting:
                 message_id = self._draw(claims.ID_BYTES)
@@ -113,7 +115,10 @@ class Telling:
         """
         Return the oldest queued message.
         """
+        if self._is_empty:
+            return None
         found = self._outbox.first_control()
+        self._is_empty = found is None
         return None if found is None else Message(*found)
 
     def done(self, message: Message) -> None:

@@ -3,7 +3,8 @@ What to ask the collector next, and what its answers mean.
 
 Signs each request with the tag of the epoch at the moment it is made, asks for a fresh downlink before anything is
 sent, sends one batch at a time, and waits longer after each failure, a random part of it (full jitter), so that
-devices that come back together do not arrive together. No status code forgets a batch: only what is signed counts.
+devices that come back together do not arrive together; nor do those that were all told one time to come back, or that
+all see midnight. No status code forgets a batch: only what is signed counts.
 Sends nothing itself; ``courier`` hands its requests to a transport.
 """
 
@@ -22,7 +23,8 @@ from edge_sdk.core.batch import ClockQuality
 from edge_sdk.core.keys import RoutingSecret, authorization, epoch_of, route
 from edge_sdk.core.messages import accept_time, encode_time_request
 from edge_sdk.core.receipt import Kind, Outcome, judge
-from edge_sdk.core.retry import delay_s, retry_after_s
+from edge_sdk.core.retry import delay_s, retry_after_s, spread_s
+from edge_sdk.core.units import HOUR_MS
 from edge_sdk.errors import ConsentRefused, EdgeError, StorageError, Tampered, UplinkError
 from edge_sdk.events import Event, tell
 from edge_sdk.incidents import Incidents
@@ -35,6 +37,7 @@ PATIENCE = 3  # batches answered badly in a row before the collector as a whole 
 _WHOLE_COLLECTOR: Final = (401, 408, 425, 429)  # these say nothing about one batch
 _NO_ANSWER: Final = "the collector could not be reached"
 _CONTENT: Final = {"Content-Type": "application/cose"}
+
 
 class Errand(Enum):
     """
@@ -98,7 +101,8 @@ class Uplink:
         clock: lifted when a newer signed time is accepted.
         chance: draws from [0, 1) for jitter.
         draw: returns random bytes, for nonces.
-        first_ms: the longest wait before the first request after a start.
+        first_ms: the longest wait before the first request after a start; also over how long those spread at least
+            who are told when to come back.
     """
 
     def __init__(
@@ -115,13 +119,15 @@ class Uplink:
         self._routing = routing
         self._clock = clock
         self._chance = chance
+        self._first_ms = first_ms
         self._failures = 0
         self._bad_answers = 0
         self._not_before_ms = clock.now().mono_ms + int(chance() * first_ms)
         self._draw = draw
         self._asks_time = self._asks_root = self._batch_first = False
         self._others_first = False
-        self._root_asked = -1
+        self._root_asked = self._root_epoch = -1
+        self._root_due_ms = 0
         self.last_acked_ms: int | None = None
         self.last_error = ""
         self._no_answer = _NO_ANSWER
@@ -196,7 +202,7 @@ class Uplink:
             return self._trip(Errand.RECIPIENTS, "GET", "/v1/recipients", now)
         parcel = self._desk.next_parcel(now)
         if parcel is None:
-            return self._root_trip(now) if epoch_of(now.wall_s) != self._root_asked else IDLE_MS
+            return self._root_trip(now) if self._is_root_due(now) else IDLE_MS
         return self._trip(Errand.BATCH, "POST", "/v1/batches", now, body=parcel.body, parcel=parcel)
 
     def _settle(self, trip: Trip, response: Response | None, now: Now) -> None:
@@ -339,6 +345,18 @@ class Uplink:
         self._failures = 0
         self.last_error = ""
 
+    def _is_root_due(self, now: Now) -> bool:
+        """
+        Tell whether to ask for the next root of one's own accord: after a start, and in the first hour of each day, at
+        a moment that is drawn anew each day. All devices see midnight in the same second.
+        """
+        epoch = epoch_of(now.wall_s)
+        if self._root_asked in (-1, epoch):
+            return self._root_asked == -1
+        if self._root_epoch != epoch:
+            self._root_epoch, self._root_due_ms = epoch, now.mono_ms + int(self._chance() * HOUR_MS)
+        return now.mono_ms >= self._root_due_ms
+
     def _root_trip(self, now: Now) -> Trip:
         """
         Return a request for the next root: when a document was refused, and once a day when there is nothing else.
@@ -360,6 +378,7 @@ class Uplink:
         self._failures += 1
         self.last_error = why
         wait_s = delay_s(self._failures - 1, self._chance())
-        if response is not None:
-            wait_s = max(wait_s, retry_after_s(response.headers.get("retry-after", ""), now.wall_s) or 0)
+        wish_s = None if response is None else retry_after_s(response.headers.get("retry-after", ""), now.wall_s)
+        if wish_s:
+            wait_s = max(wait_s, spread_s(wish_s, self._first_ms / 1000, self._chance()))
         self._not_before_ms = now.mono_ms + int(wait_s * 1000)

@@ -4,10 +4,10 @@ Kinds, views and compiled minimisers in one line each, for the tests of what hap
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from edge_sdk.core.compile import Minimiser, Outlet, Tally, compile_kind, make_outlet
+from edge_sdk.core.compile import ByColumn, Minimiser, Outlet, Tally, compile_columns, compile_kind, make_outlet
 from edge_sdk.core.consent import CollectGrant
 from edge_sdk.core.keys import PseudonymKey
 from edge_sdk.core.policy import Field, FieldClass, FieldType, Kind, TextRule, View, ViewField, Window
@@ -63,6 +63,10 @@ class Minimised:
         self.outlets: list[Outlet] = [make_outlet(view, names=names_of(view), offset_ms=offset_ms) for view in views]
         granted = [(outlet, collect_grant()) for outlet in self.outlets]
         self.minimise: Minimiser = compile_kind(kind, granted, self.tally)
+        self.by_column: ByColumn = compile_columns(kind, self.outlets, self.minimise)
+
+    def take_columns(self, columns: Mapping[str, Sequence[Any]], times: Sequence[int]) -> bool:
+        return self.by_column(columns, times)
 
     def take(self, fields: Mapping[str, Any], at_ms: int = NOON_MS) -> int:
         return self.minimise(fields, at_ms)

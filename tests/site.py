@@ -255,10 +255,11 @@ def opened(site: LocalSite) -> Iterator[Site]:
 
 
 @contextmanager
-def serving(site: LocalSite) -> Iterator[int]:
+def serving(site: LocalSite, *, env: dict[str, str] | None = None) -> Iterator[int]:
     """Run the collector's own process, tell the site its address, lend its port."""
     command = [sys.executable, "-m", "edge_sdk", "collector", "serve", str(site.collector), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ()) as process:
+    pipe, chosen = subprocess.PIPE, env or environ()
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=chosen) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         try:

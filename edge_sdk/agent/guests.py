@@ -7,16 +7,14 @@ takes rows without the points they were made of.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from edge_sdk.agent.accounts import Account
 from edge_sdk.clock import suspended_ms
-from edge_sdk.core.reading import Mono
 from edge_sdk.core.shim_ids import Schema
 from edge_sdk.core.shim_wire import Batch, Beat, Source, Text, Wiped
 from edge_sdk.recording import Recording
-from edge_sdk.sources.shim import Readings
+from edge_sdk.sources.shim import Columns, Readings
 
 Answered = Callable[[Wiped], None]
 Left = Callable[[], None]
@@ -43,7 +41,7 @@ class SiteGuest:
 
     def points(self, said: Batch, now_ms: int) -> None:
         """
-        Record what is complete of the readings that the points belong to.
+        Put points to the readings that they belong to.
 
         Raises:
             Malformed: the shim's own count fell.
@@ -81,9 +79,16 @@ class SiteGuest:
         """
         self._recording.count("shim_unknown")
 
+    def record(self) -> None:
+        """
+        Record the readings that are complete.
+        """
+        with self._lock:
+            self._readings.hand_over()
+
     def complete(self, now_ms: int) -> int | None:
         """
-        Record readings nothing was added to for a second.
+        Record readings that are complete, or to which nothing was added for a second.
         """
         with self._lock:
             return self._readings.complete(now_ms)
@@ -103,8 +108,8 @@ class SiteGuest:
             self._readings.end()
         self._left()
 
-    def _deliver(self, kind: str, fields: dict[str, Any], at_ms: int, points: int) -> None:
-        self._recording.record(kind, fields, Mono(at_ms))
+    def _deliver(self, kind: str, columns: Columns, mono_ms: Sequence[int], points: int) -> None:
+        self._recording.record_columns(kind, columns, mono_ms)
         self._account.settle(points)
 
 
@@ -135,6 +140,11 @@ class WipedGuest:
     def unknown(self) -> None:
         """
         Take nothing.
+        """
+
+    def record(self) -> None:
+        """
+        Have nothing to record.
         """
 
     def discard(self) -> None:

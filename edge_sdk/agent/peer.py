@@ -68,9 +68,14 @@ class Guest(Protocol):
         Count a message of a later version.
         """
 
+    def record(self) -> None:
+        """
+        Hand over what is complete.
+        """
+
     def complete(self, now_ms: int) -> int | None:
         """
-        Hand over what is complete; return when more will be, None for nothing open.
+        Hand over what is complete, or was not added to for a second; return when more will be, None for nothing open.
         """
 
     def leave(self) -> None:
@@ -209,7 +214,7 @@ class Peer:
 
     def _read_some(self) -> tuple[int, int]:
         """
-        Read messages until there are none, or enough; return how many, and what they cost.
+        Read messages until there are none, or enough, and record what they bring; return how many, and what they cost.
         """
         messages = cost = 0
         while messages < MESSAGES_AT_ONCE:
@@ -229,6 +234,8 @@ class Peer:
                 self._refuse()
             if self._is_closed:
                 break
+        if messages and self._guest is not None:
+            self._guest.record()
         return messages, cost
 
     def _take(self, said: Up | None) -> int:

@@ -21,7 +21,8 @@ from edge_sdk.core.keys import SECRET_BYTES, LedgerKey, PurposeKey, RootKey
 from edge_sdk.errors import BadInput, NotProvisioned, StorageError, VaultUnavailable
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.ledger import read_ledger
-from edge_sdk.outbox import Held, Outbox
+from edge_sdk.order import Held
+from edge_sdk.outbox import Outbox
 from edge_sdk.stream_record import open_record
 from edge_sdk.streams import unseal_body
 from edge_sdk.vault import Keyring, PurposeEntry, Vault

@@ -29,6 +29,7 @@ class Database:
         path: the file; its folder must exist.
         schema: statements that create format *version* in an empty file.
         version: the format this release reads and writes.
+        indexes: statements that add what only makes finding faster, to any file that has them not yet.
 
     Raises:
         StorageError: when the file cannot be opened, or is of another format.
@@ -36,11 +37,11 @@ class Database:
     After a power cut: the file is empty or complete; SQLite rolls back what was not committed.
     """
 
-    def __init__(self, path: Path, *, schema: str, version: int) -> None:
+    def __init__(self, path: Path, *, schema: str, version: int, indexes: str = "") -> None:
         self.path = path
         self._connection = files.open_database(path, page_bytes=_PAGE_BYTES)
         try:
-            self._set_up(schema, version)
+            self._set_up(schema, version, indexes)
         except BaseException:
             self._connection.close()
             raise
@@ -99,18 +100,24 @@ class Database:
         with self.read() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _set_up(self, schema: str, version: int) -> None:
+    def _set_up(self, schema: str, version: int, indexes: str) -> None:
         with self.write() as connection:
             found = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if found == 0:
-                for statement in schema.split(";"):
-                    connection.execute(statement)
+                _run_each(connection, schema)
                 connection.execute(f"PRAGMA user_version={version}")
+            if found in (0, version):
+                _run_each(connection, indexes)
         if found not in (0, version):
             raise StorageError(
                 f"{self.path.name} has format {found}, this release reads format {version}",
                 hint="Use the release that wrote the file.",
             )
+
+
+def _run_each(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";"):
+        connection.execute(statement)
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

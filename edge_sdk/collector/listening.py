@@ -112,7 +112,7 @@ class Listener:
             by_kid = by_kid or {key_id(device.signing_key): device for device in self._registry.devices()}
             self._hear(body, by_kid, now_s)
             numbers.append(body.number)
-        source.mark_read(Box.CONTROL, self._casebook.heard())
+        source.mark_heard(self._casebook.heard())
         return len(numbers)
 
     def _hear(self, body: KeptBody, by_kid: Mapping[bytes, Device], now_s: int) -> None:

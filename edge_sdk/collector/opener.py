@@ -102,13 +102,16 @@ class Opener:
         """
         total = Taken()
         for kid in sorted(self._seeds):
-            bodies = source.bodies(Box.BATCHES, kid=kid, after=self._store.progress(kid.hex()))
+            newest, before = source.newest(), self._store.progress(kid.hex())
+            bodies = source.bodies(Box.BATCHES, kid=kid, after=before)
             while page := list(islice(bodies, _PAGE)):
                 taken = self.take(page)
                 total += taken
                 source.erase(taken.dropped)
                 self._store.put_progress(kid.hex(), page[-1].number)
                 source.mark_taken(body.number for body in page)
+            if newest > max(before, self._store.progress(kid.hex())):
+                self._store.put_progress(kid.hex(), newest)  # what is sealed to others is not looked through again
         return total
 
     def take(self, bodies: Iterable[KeptBody]) -> Taken:

@@ -16,7 +16,7 @@ from edge_sdk.collector import intake
 from edge_sdk.collector.claim import TooManyTries
 from edge_sdk.collector.intake import Answer, Arrival, Limits, Request
 from edge_sdk.collector.offices import Signers
-from edge_sdk.collector.store import IntakeStore
+from edge_sdk.collector.store import PRUNED_AT_ONCE, IntakeStore
 from edge_sdk.core import keys, messages
 from edge_sdk.core.envelope import LIMITS
 from edge_sdk.core.labels import TYP_ENROL
@@ -121,11 +121,16 @@ class Reception:
 
     def upkeep(self, now_s: int) -> None:
         """
-        Do what is due at the change of epoch: new tables, expired ids.
+        Do what is due at the change of epoch: new tables.
         """
         if self._authority is not None:
             self._authority.upkeep(now_s)
-        self._store.prune(keys.epoch_of(now_s))
+
+    def prune(self, now_s: int) -> bool:
+        """
+        Remove some of what may be forgotten, and tell whether there may be more of it.
+        """
+        return self._store.prune(keys.epoch_of(now_s)) >= PRUNED_AT_ONCE
 
     def _endpoint(self, method: str, path: str) -> Callable[[Request, int], Answer] | None:
         if method == "GET" and path.startswith(ROOT_PREFIX):

@@ -19,13 +19,14 @@ from typing import Final, ParamSpec, TypeVar
 
 from aiohttp import web
 
-from edge_sdk.collector.intake import Answer, Request
+from edge_sdk.collector.intake import READ_BYTES, Answer, Request
 from edge_sdk.collector.reception import Reception
 from edge_sdk.core.keys import SECONDS_PER_EPOCH
 from edge_sdk.errors import EdgeError
 
 BODY_S: Final = 30.0  # 2 MiB at 70 kB/s; slower links send smaller batches
 SHUTDOWN_S: Final = 10.0
+LINGER_S: Final = 10.0
 UPKEEP_S: Final = 3600
 BODIES_AT_ONCE: Final = 32  # times the most bytes read of one body: the memory bodies can take
 RETRY_AFTER_FAILURE_S: Final = 60
@@ -87,6 +88,7 @@ class Server:
             access_log=None,
             logger=_silent(),  # aiohttp's own reports name the peer's address
             shutdown_timeout=SHUTDOWN_S,
+            lingering_time=0,  # _let_go does it, and stops
             auto_decompress=False,  # inflating for a stranger is a way to run out of memory
         )
         stop = asyncio.Event()
@@ -110,13 +112,20 @@ class Server:
             raise
         except Exception as error:  # noqa: BLE001 - a bug must not cost the next request, nor be logged with its peer
             answer = self._failed(error)
-        return _response(answer)
+        response = _response(answer)
+        if http.can_read_body:
+            await response.prepare(http)
+            await response.write_eof()
+            await _let_go(http)
+        return response
 
     async def _answer(self, http: web.Request) -> Answer:
         head = Request(http.method, http.raw_path, http.headers.get("Authorization"), b"")
         limit = await self._on_writer(self._reception.prepare, head, self._hosting.now_s())
         if isinstance(limit, Answer):
             return limit
+        if (http.content_length or 0) > limit:
+            return Answer(413)
         if http.headers.get("Content-Encoding", "identity") != "identity":
             return Answer(415)
         if limit <= _SMALL_BYTES:
@@ -146,6 +155,11 @@ class Server:
 
     async def _keep_up_forever(self) -> None:
         while True:
+            try:
+                while await self._on_writer(self._reception.prune, self._hosting.now_s()):
+                    pass  # piece by piece: requests get their turn between
+            except EdgeError as error:
+                self._failed(error)
             to_midnight_s = SECONDS_PER_EPOCH - self._hosting.now_s() % SECONDS_PER_EPOCH
             await asyncio.sleep(min(UPKEEP_S, to_midnight_s + 1))
             try:
@@ -171,6 +185,13 @@ async def _read(http: web.Request, limit: int) -> bytes | None:
         if len(body) > limit:
             return None
     return bytes(body)
+
+
+async def _let_go(http: web.Request) -> None:
+    # A device still sends when it is refused, and would not see the answer if the connection went under it.
+    with contextlib.suppress(TimeoutError, ConnectionError, web.RequestPayloadError):
+        async with asyncio.timeout(LINGER_S):
+            await _read(http, READ_BYTES)
 
 
 def _response(answer: Answer) -> web.Response:

@@ -22,6 +22,7 @@ from edge_sdk.collector.intake import Arrival, Box, Kept, TagRow
 FORMAT: Final = 2
 KEEP_IDS_DAYS: Final = 90
 CONTROL_BYTES: Final = 4 << 20  # of one tag in one epoch: the longest wipe receipt and hundreds of other messages
+PRUNED_AT_ONCE: Final = 500  # bodies: nothing else is answered while they are removed
 _PAGE: Final = 64  # bodies read at a time: bounds memory at 64 times the size limit
 
 _SCHEMA: Final = """
@@ -36,6 +37,11 @@ CREATE TABLE arrivals (
     UNIQUE (box, id));
 CREATE TABLE documents (name TEXT PRIMARY KEY, body BLOB NOT NULL)
 """
+# Among a million batches the few control messages and the few that may go are found without reading the others.
+_INDEXES: Final = """
+CREATE INDEX IF NOT EXISTS arrivals_control ON arrivals (number) WHERE box = 'control';
+CREATE INDEX IF NOT EXISTS arrivals_taken ON arrivals (epoch) WHERE taken = 1
+"""
 _TAG_ROW: Final = """
 SELECT epoch, tag, mac_key, quota_bytes, used_bytes, downlink_hash FROM tags WHERE epoch = ? AND tag = ?
 """
@@ -49,9 +55,22 @@ _CHARGE: Final = {
     Box.CONTROL: "UPDATE tags SET control_bytes = control_bytes + :size "
     "WHERE epoch = :epoch AND tag = :tag AND control_bytes + :size <= :most",
 }
-_BODIES: Final = """
-SELECT number, id, kid, body FROM arrivals
-WHERE box = ?1 AND number > ?2 AND (?3 IS NULL OR kid = ?3) AND length(body) ORDER BY number LIMIT ?4
+_IN_BOX: Final = {
+    Box.BATCHES: "arrivals WHERE box = 'batches'",
+    Box.CONTROL: "arrivals INDEXED BY arrivals_control WHERE box = 'control'",
+}
+_BODIES: Final = {
+    box: f"SELECT number, id, kid, body FROM {place} AND number > ?1 AND (?2 IS NULL OR kid = ?2) "  # noqa: S608
+    "AND length(body) ORDER BY number LIMIT ?3"
+    for box, place in _IN_BOX.items()
+}
+_NEWEST: Final = "SELECT coalesce(max(number), 0) FROM arrivals"
+_READ: Final = """
+UPDATE arrivals INDEXED BY arrivals_control SET taken = 1 WHERE box = 'control' AND taken = 0 AND number <= ?
+"""
+_PRUNE: Final = """
+DELETE FROM arrivals WHERE number IN (
+    SELECT number FROM arrivals INDEXED BY arrivals_taken WHERE taken = 1 AND epoch < ? LIMIT ?)
 """
 
 
@@ -91,7 +110,7 @@ class IntakeStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, schema=_SCHEMA, version=FORMAT)
+        self._database = Database(path, schema=_SCHEMA, version=FORMAT, indexes=_INDEXES)
 
     def close(self) -> None:
         """
@@ -213,7 +232,7 @@ class IntakeStore:
         last = after
         while True:
             with self._database.read() as connection:
-                page = connection.execute(_BODIES, (box, last, kid, _PAGE)).fetchall()
+                page = connection.execute(_BODIES[box], (last, kid, _PAGE)).fetchall()
             if not page:
                 return
             for found in page:
@@ -229,16 +248,23 @@ class IntakeStore:
         with self._database.write() as connection:
             connection.executemany("UPDATE arrivals SET taken = 1 WHERE number = ?", ((n,) for n in numbers))
 
-    def mark_read(self, box: Box, upto: int) -> None:
+    def newest(self) -> int:
         """
-        Say that everything in *box* up to this number is held durably elsewhere.
+        Return the number of the last body that arrived, whatever its box and key; 0 when none is here.
+
+        All that arrive later have greater numbers.
+        """
+        with self._database.read() as connection:
+            return int(connection.execute(_NEWEST).fetchone()[0])
+
+    def mark_heard(self, upto: int) -> None:
+        """
+        Say that every control message up to this number is held durably elsewhere.
 
         After a power cut: none is marked, or all are; an unmarked one is only kept longer.
         """
         with self._database.write() as connection:
-            connection.execute(
-                "UPDATE arrivals SET taken = 1 WHERE box = ? AND taken = 0 AND number <= ?", (box, upto)
-            )
+            connection.execute(_READ, (upto,))
 
     def erase(self, ids: Iterable[bytes]) -> None:
         """
@@ -264,9 +290,11 @@ class IntakeStore:
             today: the epoch it is now.
 
         Returns:
-            How many bodies were removed.
+            How many bodies were removed; at ``PRUNED_AT_ONCE`` there may be more.
+
+        After a power cut: all that this call removed is gone, or none of it.
         """
         with self._database.write() as connection:
             connection.execute("DELETE FROM tags WHERE epoch < ?", (today - 1,))
-            gone = connection.execute("DELETE FROM arrivals WHERE taken = 1 AND epoch < ?", (today - KEEP_IDS_DAYS,))
+            gone = connection.execute(_PRUNE, (today - KEEP_IDS_DAYS, PRUNED_AT_ONCE))
         return gone.rowcount

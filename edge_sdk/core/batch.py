@@ -96,8 +96,7 @@ def encode_batch(batch: Batch, views: Sequence[View], memory: Memory | None = No
     """
     Return the payload of *batch* as deterministic CBOR, its tables deflated; *memory* is of batches sealed with it.
     """
-    squeeze = zlib.compressobj(_DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    tables = squeeze.compress(encode_tables(views, batch.tables, memory)) + squeeze.flush()
+    tables = _deflate(encode_tables(views, batch.tables, memory), {} if memory is None else memory.deflated)
     payload: dict[int, Any] = {
         0: VERSION,
         1: batch.stream_id,
@@ -229,6 +228,14 @@ def _gap(start: int, end: int | None, count: int | None, why: int) -> Gap:
     if end is not None and (end < start or count is not None):
         raise Malformed("batch gap ends before its first row, or is told in two ways")
     return Gap(start, end, count, Reason(why))
+
+
+def _deflate(tables: bytes, done: dict[bytes, bytes]) -> bytes:
+    deflated = done.get(tables)
+    if deflated is None:
+        squeeze = zlib.compressobj(_DEFLATE_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+        deflated = done[tables] = squeeze.compress(tables) + squeeze.flush()
+    return deflated
 
 
 def _inflate(deflated: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """
 Signatures: one COSE_Sign1, and the bundle of several over one payload.
 
-Owns: ``sign1``/``parse1``/``verify1`` and ``SignedDocument``; the name of a key (``key_id``).
+Owns: ``Signer``, ``sign1``/``parse1``/``verify1`` and ``SignedDocument``; the name of a key (``key_id``).
 Rules: Ed25519 only (alg -19), protected header exactly {alg, kid, typ}, unprotected header empty, tag
 compared as bytes; verifying raises and returns the payload, never a boolean; parsing alone trusts nothing.
 Does not: know roles or thresholds (documents), or what a payload says.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -59,13 +60,50 @@ class SignedDocument:
         return hashlib.sha256(self.payload).digest()
 
 
+class Signer:
+    """
+    Sign with one key, whose public half is computed once: that takes as long as a signature.
+
+    Args:
+        seed: the 32-byte Ed25519 seed.
+    """
+
+    __slots__ = ("_key", "public_key")
+
+    def __init__(self, seed: bytes) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public_key = self._key.public_key().public_bytes_raw()
+
+    def sign1(
+        self, payload: bytes, *, kid: bytes, typ: str, external_aad: bytes = b"", detached: bool = False
+    ) -> bytes:
+        """
+        Return a tagged COSE_Sign1 over *payload*; arguments as for :func:`sign1`.
+        """
+        protected, signature = self.signed_parts(payload, kid=kid, typ=typ, external_aad=external_aad)
+        return SIGN1_TAG + cbor.encode([protected, {}, None if detached else payload, signature])
+
+    def signed_parts(self, payload: bytes, *, kid: bytes, typ: str, external_aad: bytes) -> tuple[bytes, bytes]:
+        """
+        Return protected header and signature.
+        """
+        header: dict[int, cbor.Value] = {
+            claims.HEADER_ALG: claims.ALG_ED25519,
+            claims.HEADER_KID: kid,
+            claims.HEADER_TYP: typ,
+        }
+        protected = cbor.encode(header)
+        return protected, self._key.sign(_to_be_signed(protected, external_aad, payload))
+
+
 def public_key_of(seed: bytes) -> bytes:
     """
     Return the Ed25519 public key of a 32-byte seed.
     """
-    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    return Signer(seed).public_key
 
 
+@lru_cache(maxsize=64)  # each answer is held against the names of all keys of the root
 def key_id(public_key: bytes) -> bytes:
     """
     Return the 8-byte name of a public key, the same for every device that knows the key.
@@ -85,8 +123,7 @@ def sign1(
         external_aad: bound by the signature, not carried.
         detached: leave the payload out; the reader must have it from elsewhere.
     """
-    parts = _signed_parts(payload, seed=seed, kid=kid, typ=typ, external_aad=external_aad)
-    return SIGN1_TAG + cbor.encode([parts[0], {}, None if detached else payload, parts[1]])
+    return Signer(seed).sign1(payload, kid=kid, typ=typ, external_aad=external_aad, detached=detached)
 
 
 def parse1(data: bytes, *, limit: int, what: str = "signature") -> Sign1:
@@ -135,8 +172,9 @@ def sign_document(payload: bytes, *, typ: str, seeds: Sequence[bytes]) -> bytes:
         raise ValueError(f"a document takes 1 to {MAX_SIGNATURES} different signers")
     bundle: list[cbor.Value] = []
     for index, seed in enumerate(seeds):
-        kid = key_id(public_key_of(seed))
-        protected, signature = _signed_parts(payload, seed=seed, kid=kid, typ=typ, external_aad=b"")
+        signer = Signer(seed)
+        kid = key_id(signer.public_key)
+        protected, signature = signer.signed_parts(payload, kid=kid, typ=typ, external_aad=b"")
         bundle.append([protected, {}, None if index else payload, signature])
     return cbor.encode(bundle)
 
@@ -181,19 +219,6 @@ def verified_kids(document: SignedDocument, keys: Mapping[bytes, bytes], what: s
         except Tampered as exc:
             raise Tampered(what) from exc
     return frozenset(signature.kid for signature in known)
-
-
-def _signed_parts(
-    payload: bytes, *, seed: bytes, kid: bytes, typ: str, external_aad: bytes
-) -> tuple[bytes, bytes]:
-    header: dict[int, cbor.Value] = {
-        claims.HEADER_ALG: claims.ALG_ED25519,
-        claims.HEADER_KID: kid,
-        claims.HEADER_TYP: typ,
-    }
-    protected = cbor.encode(header)
-    key = Ed25519PrivateKey.from_private_bytes(seed)
-    return protected, key.sign(_to_be_signed(protected, external_aad, payload))
 
 
 def _to_be_signed(protected: bytes, external_aad: bytes, payload: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """
 The outer format of everything sealed: one COSE_Encrypt with one HPKE recipient.
 
-Owns: the strict codec ``outer`` and ``Outer.encode``, and the byte strings that bind a message to its type,
+Owns: the strict codec ``outer`` and ``encode_outer``, and the byte strings that bind a message to its type,
 key and algorithms.
 Rules: tag compared as bytes, size before structure, structure before use; exactly the headers named here, so
 a message that decodes is the only encoding of itself.
@@ -12,6 +12,7 @@ Neighbours: cbor, shape, labels, claims below; seal, intake above.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from edge_sdk.core import cbor, claims, labels
@@ -70,10 +71,20 @@ class Outer:
         """
         Return the message.
         """
-        recipient: cbor.Value = [self.recipient_protected, {claims.HEADER_EK: self.ek}, self.wrapped]
-        return ENCRYPT_TAG + cbor.encode(
-            [self.protected, {claims.HEADER_IV: self.iv}, self.ciphertext, [recipient]]
-        )
+        recipient = self.recipient_protected, self.ek, self.wrapped
+        return encode_outer(self.protected, self.iv, self.ciphertext, recipient=recipient)
+
+
+def encode_outer(protected: bytes, iv: bytes, ciphertext: bytes, *, recipient: tuple[bytes, bytes, bytes]) -> bytes:
+    """
+    Return the message of these parts.
+
+    Args:
+        recipient: its protected header, encapsulated key and wrapped content key.
+    """
+    header, ek, wrapped = recipient
+    to_recipient: cbor.Value = [header, {claims.HEADER_EK: ek}, wrapped]
+    return ENCRYPT_TAG + cbor.encode([protected, {claims.HEADER_IV: iv}, ciphertext, [to_recipient]])
 
 
 def content_header(typ: str, content_alg: int, batch_id: bytes | None) -> bytes:
@@ -86,6 +97,7 @@ def content_header(typ: str, content_alg: int, batch_id: bytes | None) -> bytes:
     return cbor.encode(header)
 
 
+@lru_cache(maxsize=16)  # batch after batch goes to the same few keys
 def recipient_header(kem_alg: int, kid: bytes) -> bytes:
     """
     Return the protected header of the recipient layer.
@@ -93,6 +105,7 @@ def recipient_header(kem_alg: int, kid: bytes) -> bytes:
     return cbor.encode({claims.HEADER_ALG: kem_alg, claims.HEADER_KID: kid})
 
 
+@lru_cache(maxsize=16)
 def binding(typ: str, kid: bytes) -> bytes:
     """
     Return what both layers bind without carrying it: the profile of *typ* and the recipient.

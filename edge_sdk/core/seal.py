@@ -24,16 +24,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from edge_sdk.core import cbor, claims, labels
 from edge_sdk.core.consent import CollectGrant, SendGrant
-from edge_sdk.core.cose import parse1, sign1, verify1
+from edge_sdk.core.cose import Signer, parse1, verify1
 from edge_sdk.core.documents import HpkePublic
 from edge_sdk.core.envelope import (
     EK_BYTES,
     ENVELOPE_LIMIT,
     IV_BYTES,
-    Outer,
     binding,
     content_aad,
     content_header,
+    encode_outer,
     outer,
     recipient_header,
     recipient_structure,
@@ -174,20 +174,9 @@ def seal(
     bound = binding(typ, recipient.kid)
     protected = content_header(typ, content_alg, batch_id)
     ciphertext = _cipher(content_alg, cek).encrypt(iv, plaintext, content_aad(protected, bound))
-    info = recipient_structure(content_alg, recipient_header(recipient.alg, recipient.kid), bound)
-    ek, wrapped = _wrap(cek, recipient, info)
-    sealed = Outer(
-        typ=typ,
-        content_alg=content_alg,
-        batch_id=batch_id,
-        iv=iv,
-        ciphertext=ciphertext,
-        kid=recipient.kid,
-        kem_alg=recipient.alg,
-        ek=ek,
-        wrapped=wrapped,
-    )
-    return sealed.encode()
+    to_recipient = recipient_header(recipient.alg, recipient.kid)
+    ek, wrapped = _wrap(cek, recipient, recipient_structure(content_alg, to_recipient, bound))
+    return encode_outer(protected, iv, ciphertext, recipient=(to_recipient, ek, wrapped))
 
 
 def open_sealed(data: bytes, *, seed: SecretBytes, alg: int, typ: str) -> tuple[bytes, bytes | None]:
@@ -227,7 +216,7 @@ def seal_batch(
     grant: CollectGrant | SendGrant,
     recipient: Addressee,
     stream_id: bytes,
-    stream_seed: bytes,
+    signer: Signer,
     batch_id: bytes,
     content_alg: int,
     cek: bytes,
@@ -238,7 +227,7 @@ def seal_batch(
 
     Args:
         grant: of now; it names who may receive.
-        stream_seed: 32 bytes, of the key whose public half is in *payload*.
+        signer: of the stream; its public half is in *payload*.
 
     Raises:
         ConsentRefused: the grant does not name *recipient*.
@@ -250,7 +239,7 @@ def seal_batch(
             hint="have the statement renewed after the recipients document changed",
         )
     aad = _batch_aad(batch_id, recipient.kid)
-    inner = sign1(payload, seed=stream_seed, kid=stream_id, typ=labels.TYP_BATCH, external_aad=aad)
+    inner = signer.sign1(payload, kid=stream_id, typ=labels.TYP_BATCH, external_aad=aad)
     return seal(
         pad(inner),
         recipient=recipient,

@@ -4,7 +4,7 @@ Rows of one view as columns: delta per source, zigzag, varint (SPEC 6.2).
 A row is a tuple: ``(at_ms, *values)`` for a view of every reading, ``(start_ms, count, *values)`` for windows, where
 a negative count marks a partial window. A value is a scaled integer, text, the bytes of a pseudonym, or None when
 the reading did not have it. Whole numbers lie within 2**62 of 0, so that every difference fits 64 bits. A column is
-packed by maps over a whole tuple, its varints taken from a table; a column that purposes share is packed once. One
+packed by maps over a whole tuple, its varints taken from a table; what purposes share is packed once. One
 list of rows has one encoding, and the decoder takes no other. Compression, sequence numbers and gaps belong to
 ``batch``; nothing here is secret or trusted.
 """
@@ -126,13 +126,28 @@ class Grouped:
 
 class Memory:
     """
-    Columns packed so far, for tables that are encoded at one time: purposes that share a column pack it once.
+    What was packed so far, for tables that are encoded at one time: purposes that share a column pack it once, and
+    those that share all rows of a view pack and deflate them once.
 
     It holds what readings said: let it go with the transaction.
     """
 
     def __init__(self) -> None:
         self._grouped: dict[tuple[Any, ...], Grouped] = {}
+        self._tables: dict[tuple[Any, ...], list[tuple[Sequence[Row], list[Any]]]] = {}
+        self.deflated: dict[bytes, bytes] = {}
+
+    def table(self, view: View, rows: Sequence[Row]) -> list[Any]:
+        """
+        Return the columns of *rows*: those of equal rows of a like view, where there are any.
+        """
+        like = self._tables.setdefault(_shape(view), [])
+        for known, columns in like:
+            if known == rows:  # other rows differ in the first, and equal ones are made of the same objects
+                return columns
+        columns = _encode_columns(view, rows, self)
+        like.append((rows, columns))
+        return columns
 
     def grouped(self, words: tuple[Any, ...]) -> Grouped:
         """
@@ -194,8 +209,24 @@ def unpack(packed: bytes, groups: Sequence[int], group_count: int) -> list[int]:
 
 
 def _encode_table(view: View, at: int, rows: Sequence[Row], memory: Memory | None) -> list[Any]:
+    columns = _encode_columns(view, rows, None) if memory is None else memory.table(view, rows)
+    return [at, len(rows), *columns]
+
+
+def _shape(view: View) -> tuple[Any, ...]:
+    """
+    Return what of *view* the encoding of its rows depends on.
+    """
+    return _lead(view), view.group, *(view_field.is_text for view_field in view.fields)
+
+
+def _lead(view: View) -> int:
+    return 1 if view.every_ms is None else 2
+
+
+def _encode_columns(view: View, rows: Sequence[Row], memory: Memory | None) -> list[Any]:
     columns = list(zip(*rows, strict=True))
-    lead = 1 if view.every_ms is None else 2
+    lead = _lead(view)
     words = (None,) * len(rows) if view.group is None else columns[lead + view.group]
     grouped = Grouped(words) if memory is None else memory.grouped(words)
     fields: list[Any] = []
@@ -208,7 +239,7 @@ def _encode_table(view: View, at: int, rows: Sequence[Row], memory: Memory | Non
         else:
             fields.append(_encode_numbers(column, grouped))
     leading = [grouped.pack(column) for column in columns[:lead]]
-    return [at, len(rows), leading, fields]
+    return [leading, fields]
 
 
 def _encode_text(column: Sequence[Any]) -> list[Any]:
@@ -242,7 +273,7 @@ def _view_position(table: Any, previous: int, views: int) -> int:
 
 def _decode_table(view: View, table: list[Any]) -> list[Row]:
     _, count, leading, fields = table
-    lead = 1 if view.every_ms is None else 2
+    lead = _lead(view)
     if not isinstance(leading, list) or len(leading) != lead:
         raise Malformed("table: leading columns are not those of the view")
     if not isinstance(fields, list) or len(fields) != len(view.fields):

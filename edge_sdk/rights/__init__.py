@@ -36,7 +36,8 @@ from edge_sdk.errors import BadInput, ConfigError, StorageError
 from edge_sdk.keypage import KeyPage
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.ledger import Entry, read_ledger
-from edge_sdk.outbox import Held, Outbox, StreamRow
+from edge_sdk.order import Held, StreamRow
+from edge_sdk.outbox import Outbox
 from edge_sdk.policy_file import load_policy, policy_text
 from edge_sdk.rights.windows import OpenSource, open_sources
 from edge_sdk.sealing import Rooms

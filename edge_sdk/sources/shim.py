@@ -3,6 +3,7 @@ Points of a shim into readings: what belongs to one source at one time, put toge
 
 Owns: what one connection declared (which device a slot is, texts it carries) and its readings that are not complete.
 A reading is complete when a point of another time of its slot comes, a second after its last point, or at the end.
+Complete readings are handed over together when they are asked for, those of the same fields as columns.
 Rules: nothing declared and nothing open is without a bound; what cannot become part of a reading is counted by reason,
 and every point that was handed in comes out in exactly one count or reading, so that who accounts for points can.
 Does not: decode bytes (core.shim_wire), read clocks or record (agent).
@@ -11,8 +12,10 @@ Does not: decode bytes (core.shim_wire), read clocks or record (agent).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from edge_sdk.core.policy import Field, FieldType, Kind
 from edge_sdk.core.shim_ids import Numbered, Schema
@@ -25,7 +28,8 @@ _MAX_PLANS: Final = 256  # of one connection: runs of the same fields have one
 
 _UNFIT: Final = ""  # no field has this name
 
-Deliver = Callable[[str, dict[str, Any], int, int], None]  # kind, fields, monotonic ms, points it was made of
+Columns: TypeAlias = Mapping[str, Sequence[Any]]
+Deliver = Callable[[str, Columns, Sequence[int], int], None]  # kind, values by field, monotonic ms, points of all
 
 
 class _Plan(NamedTuple):
@@ -38,19 +42,73 @@ class _Plan(NamedTuple):
     unfit: int
 
 
+class _Ready(NamedTuple):
+    """
+    A complete reading: what it carries of its slot, and the values of one run; or all of it in ``base``.
+    """
+
+    kind: str
+    carried: tuple[str, ...]
+    plan: _Plan
+    base: Mapping[str, Any]
+    values: Sequence[Any]
+    at_ms: int
+    points: int
+
+
+_WHOLE: Final = _Plan((), (), 0)  # of a reading that several runs made
+_SAME: Final = attrgetter("kind", "carried", "plan")  # readings alike in these have the same fields
+
+
 class _Slot:
     """
     One device: what each of its readings begins with, and the reading that is open.
+
+    As a rule one run is a whole reading: then ``fields`` is None, and nothing of it is put together.
     """
 
-    __slots__ = ("at", "at_ms", "base", "fields", "kind", "points", "seen_ms")
+    __slots__ = (
+        *("at", "at_ms", "base", "begun", "fields", "kind"),
+        *("numbers", "plan", "points", "seen_ms", "usual", "values"),
+    )
 
     def __init__(self, kind: Kind, name: str) -> None:
         self.kind = kind
-        self.base: dict[str, Any] = {kind.source: name}
-        self.fields: dict[str, Any] = {}
+        self.base: dict[str, Any] = {kind.source: name}  # never changed, but replaced: readings keep theirs
+        self.begun = self.base  # as it was when the open reading began
+        self.numbers: tuple[int, ...] = ()
+        self.usual = self.plan = _WHOLE
+        self.values: Sequence[Any] = ()
+        self.fields: dict[str, Any] | None = None
         self.points = 0
         self.at = self.at_ms = self.seen_ms = 0
+
+    def add(self, plan: _Plan, values: Sequence[Any]) -> None:
+        """
+        Add a run to the open reading.
+        """
+        if not self.points and not plan.unfit:
+            self.plan, self.values, self.fields = plan, values, None
+            self.points = len(plan.names)
+            return
+        fields = self.fields
+        if fields is None:
+            fields = self.fields = dict(self.begun)
+            if self.points:
+                _put(fields, self.plan, self.values)
+        _put(fields, plan, values)
+        fields.pop(_UNFIT, None)
+        self.points += len(plan.names) - plan.unfit
+
+    def ready(self) -> _Ready:
+        """
+        Return the open reading, which is complete, and have none.
+        """
+        points, self.points = self.points, 0
+        fields, self.fields = self.fields, None
+        if fields is None:
+            return _Ready(self.kind.name, tuple(self.begun), self.plan, self.begun, self.values, self.at_ms, points)
+        return _Ready(self.kind.name, tuple(fields), _WHOLE, fields, (), self.at_ms, points)
 
 
 class Readings:
@@ -59,7 +117,7 @@ class Readings:
 
     Args:
         schema: the numbers of the policy in force.
-        deliver: takes each complete reading.
+        deliver: takes complete readings of one kind that have the same fields.
         counts: where what becomes part of no reading is counted.
     """
 
@@ -74,6 +132,7 @@ class Readings:
         self._deliver = deliver
         self._slots: dict[int, _Slot] = {}
         self._open: dict[int, _Slot] = {}
+        self._ready: list[_Ready] = []
 
     def declare(self, said: Source) -> None:
         """
@@ -93,10 +152,9 @@ class Readings:
         one = self._numbered[said.field - 1] if 1 <= said.field <= len(self._numbered) else None
         if slot is None or one is None or one.kind is not slot.kind or one.field.name == slot.kind.source:
             self.counts["shim_bad_text"] += 1
-        elif not said.text:
-            slot.base.pop(one.field.name, None)
         else:
-            slot.base[one.field.name] = _told(one, said.text)
+            others = {name: value for name, value in slot.base.items() if name != one.field.name}
+            slot.base = others | {one.field.name: _told(one, said.text)} if said.text else others
 
     def take(self, runs: Iterable[Run], *, t0: int, t0_ms: int, now_ms: int) -> int:
         """
@@ -108,7 +166,7 @@ class Readings:
             now_ms: the agent's monotonic clock.
         """
         lost = 0
-        slots, plans = self._slots, self._plans
+        slots = self._slots
         for numbers, at_slot, offset_ms, values in runs:
             slot = slots.get(at_slot)
             if slot is None:
@@ -116,21 +174,29 @@ class Readings:
                 lost += len(numbers)
                 continue
             if slot.at != t0 + offset_ms or not slot.points:
-                self._begin(at_slot, slot, t0 + offset_ms, t0_ms + offset_ms)
+                self._complete(slot)
+                slot.at, slot.at_ms, slot.begun = t0 + offset_ms, t0_ms + offset_ms, slot.base
+                self._open[at_slot] = slot
             slot.seen_ms = now_ms
-            names, enums, unfit = plans.get((slot.kind.name, numbers)) or self._plan(slot.kind, numbers)
-            fields = slot.fields
-            fields.update(zip(names, values))  # noqa: B905 - as many as there are: the decoder saw to it
-            for name, labels in enums:
-                value = fields[name]
-                if type(value) is int and 0 <= value < len(labels):  # what is no place stays, and is no valid value
-                    fields[name] = labels[value]
-            slot.points += len(names) - unfit
-            if unfit:
-                del fields[_UNFIT]
-                self.counts["shim_unfit"] += unfit
-                lost += unfit
+            if numbers is not slot.numbers:  # else as the run before, which is the rule
+                slot.numbers = numbers
+                slot.usual = self._plans.get((slot.kind.name, numbers)) or self._make_plan(slot.kind, numbers)
+            plan = slot.usual
+            slot.add(plan, values)
+            if plan.unfit:
+                self.counts["shim_unfit"] += plan.unfit
+                lost += plan.unfit
         return lost
+
+    def hand_over(self) -> None:
+        """
+        Hand over what became complete since the last call, in that order.
+        """
+        ready, self._ready = self._ready, []
+        for (kind, _, plan), alike in groupby(ready, _SAME):
+            several = list(alike)
+            columns = _columns(plan, several)
+            self._deliver(kind, columns, [one.at_ms for one in several], sum([one.points for one in several]))
 
     def complete(self, now_ms: int) -> int | None:
         """
@@ -139,6 +205,7 @@ class Readings:
         due = [at for at, slot in self._open.items() if now_ms - slot.seen_ms >= COMPLETE_AFTER_MS]
         for at in due:
             self._complete(self._open.pop(at))
+        self.hand_over()
         return min(slot.seen_ms for slot in self._open.values()) + COMPLETE_AFTER_MS if self._open else None
 
     def end(self) -> None:
@@ -148,17 +215,19 @@ class Readings:
         for slot in self._open.values():
             self._complete(slot)
         self._open.clear()
+        self.hand_over()
 
     def discard(self) -> int:
         """
         Forget everything declared and open; return how many points that were.
         """
-        points = sum(slot.points for slot in self._open.values())
+        points = sum(slot.points for slot in self._open.values()) + sum(one.points for one in self._ready)
         self._slots.clear()
         self._open.clear()
+        self._ready.clear()
         return points
 
-    def _plan(self, kind: Kind, numbers: tuple[int, ...]) -> _Plan:
+    def _make_plan(self, kind: Kind, numbers: tuple[int, ...]) -> _Plan:
         """
         Return what becomes of runs of the fields *numbers* in a slot of *kind*.
         """
@@ -174,20 +243,36 @@ class Readings:
         self._plans[kind.name, numbers] = plan
         return plan
 
-    def _begin(self, at_slot: int, slot: _Slot, at: int, at_ms: int) -> None:
-        """
-        Hand over what is open of a slot, and open its reading of another time.
-        """
-        self._complete(slot)
-        slot.at, slot.at_ms = at, at_ms
-        slot.fields = slot.base.copy()
-        self._open[at_slot] = slot
-
     def _complete(self, slot: _Slot | None) -> None:
         if slot is not None and slot.points:
-            points, slot.points = slot.points, 0
-            self._deliver(slot.kind.name, slot.fields, slot.at_ms, points)
-            slot.fields = {}
+            self._ready.append(slot.ready())
+
+
+def _put(fields: dict[str, Any], plan: _Plan, values: Sequence[Any]) -> None:
+    """
+    Put the values of a run to the fields of a reading.
+    """
+    fields.update(zip(plan.names, values))  # noqa: B905 - as many as there are: the decoder saw to it
+    for name, labels in plan.enums:
+        fields[name] = _label(labels, fields[name])
+
+
+def _columns(plan: _Plan, ready: Sequence[_Ready]) -> dict[str, Sequence[Any]]:
+    """
+    Return the values of readings that have the same fields, by field.
+    """
+    columns: dict[str, Sequence[Any]] = {name: [one.base[name] for one in ready] for name in ready[0].carried}
+    columns.update(zip(plan.names, zip(*[one.values for one in ready])))  # noqa: B905 - as in _put
+    for name, labels in plan.enums:
+        columns[name] = [_label(labels, value) for value in columns[name]]
+    return columns
+
+
+def _label(labels: tuple[str, ...], value: Any) -> Any:
+    """
+    Return what a place among labels stands for; what is no place stays, and is no valid value.
+    """
+    return labels[value] if type(value) is int and 0 <= value < len(labels) else value
 
 
 def _told(one: Numbered, text: str) -> object:

@@ -70,7 +70,7 @@ def feed(data: bytes) -> None:
     """Have one connection take the messages in *data*: two bytes of length before each."""
     decoder, counts = wire.Decoder(), Counter[str]()
     delivered: list[int] = []
-    readings = Readings(SCHEMA, lambda _kind, _fields, _at_ms, points: delivered.append(points), counts)
+    readings = Readings(SCHEMA, lambda _kind, _columns, _mono_ms, points: delivered.append(points), counts)
     came = lost = 0
     while len(data) > 2:
         size = int.from_bytes(data[:2]) % 4100

@@ -20,7 +20,7 @@ GROUND: Final = frozenset({"core", "errors"})
 FLOOR: Final = (
     GROUND
     | {"files", "clock", "events", "transport", "marks", "release"}
-    | {"keystore", "carrying", "floorpage", "toml_file"}
+    | {"keystore", "carrying", "floorpage", "toml_file", "order"}
 )
 SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
@@ -34,7 +34,7 @@ MIDDLE: Final = frozenset(
 # What sequences those: the order of the queue, which stream a purpose writes to, what to ask the collector.
 UPPER: Final = frozenset(
     {
-        *("resuming", "retention", "lost_queue", "queueing", "binding", "telling"),
+        *("resuming", "retention", "lost_queue", "deciding", "queueing", "binding", "telling"),
         *("bookkeeping", "incidents", "uplink", "disk_room", "courier", "lanes"),
     }
 )
@@ -50,6 +50,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "transport": GROUND,
     "release": frozenset(),
     "marks": GROUND,
+    "order": GROUND,
     "keystore": GROUND | {"files"},
     "floorpage": GROUND | {"files"},
     "toml_file": GROUND | {"files"},
@@ -63,7 +64,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "resuming": FLOOR | SIBLINGS | {"stream_record", "sealing", "streams"},
     "retention": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state"},
     "lost_queue": FLOOR | SIBLINGS | {"sealing", "streams"},
-    "binding": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state", "resuming", "retention"},
+    "deciding": FLOOR | SIBLINGS | {"consent_state"},
+    "binding": FLOOR | SIBLINGS | {"sealing", "streams", "consent_state", "resuming", "retention", "deciding"},
     "telling": FLOOR | SIBLINGS | {"consent_record", "consent_state"},
     "bookkeeping": FLOOR | SIBLINGS | {"consent_state"},
     "incidents": FLOOR | SIBLINGS | {"consent_state", "bookkeeping"},
@@ -101,6 +103,8 @@ CORE_LEVELS: Final = (
     | {"gathering", "table", "spoken", "promised", "shim_ids", "incidents"},
     {"windows"},
     {"joining"},
+    {"written"},
+    {"columns"},
     {"documents", "consent", "transfer", "receipt", "lifecycle", "retry"},
     {"compile", "batch", "describe"},  # above consent: what lets a reading move takes its grant
     {"envelope", "padding"},

@@ -16,7 +16,7 @@ from edge_sdk.core import keys, messages, seal
 from edge_sdk.core.batch import Batch, Gap, encode_batch
 from edge_sdk.core.claims import ALG_A256GCM, ALG_HPKE_X25519, ALG_HPKE_X_WING, Mechanism, Role
 from edge_sdk.core.consent import decide
-from edge_sdk.core.cose import key_id, public_key_of
+from edge_sdk.core.cose import Signer, key_id, public_key_of
 from edge_sdk.core.documents import (
     HpkePublic,
     RecipientKey,
@@ -274,7 +274,7 @@ class Household:
             grant=decision.collect,
             recipient=next(key for key in self.recipients if key.operator == purpose.recipient),
             stream_id=stream.id,
-            stream_seed=stream.seed,
+            signer=Signer(stream.seed),
             batch_id=batch_id or secrets.token_bytes(16),
             content_alg=ALG_A256GCM,
             cek=secrets.token_bytes(32),

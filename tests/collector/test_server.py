@@ -5,21 +5,15 @@ The collector as a process of its own: real HTTP, real SQLite, hostile requests,
 from __future__ import annotations
 
 import hashlib
-import http.client
-import os
 import secrets
 import signal
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from edge_sdk.collector import Founded, enrol_code, open_rows
+from edge_sdk.collector import open_rows
 from edge_sdk.collector.intake import Answer, Request
 from edge_sdk.collector.operating import cancel, endings
 from edge_sdk.collector.rotation import Rotation, rotate_root
@@ -28,78 +22,8 @@ from edge_sdk.core.claims import Role
 from edge_sdk.core.documents import accept_recipients, pinned_root
 from edge_sdk.core.envelope import ENVELOPE_LIMIT
 from edge_sdk.core.receipt import Kind, PurposeUse
-from tests.collector.household import Household, found, policy
-
-PROGRAM = """
-import logging, sys, time
-from pathlib import Path
-from edge_sdk.collector import serve
-logging.basicConfig(filename=sys.argv[2], level=logging.DEBUG)
-serve(
-    Path(sys.argv[1]), "127.0.0.1", 0, now_s=lambda: int(time.time()), log=logging.getLogger("edge_sdk"),
-    ready=lambda port: print(port, flush=True),
-)
-print("stopped", flush=True)
-"""
-MONITORING = policy().purposes["monitoring"]
-
-
-@dataclass
-class Running:
-    """A served collector folder."""
-
-    folder: Path
-    founded: Founded
-    log: Path
-    process: subprocess.Popen[str]
-    port: int
-
-    def send(
-        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
-    ) -> tuple[http.client.HTTPResponse, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request(method, path, body, headers or {})
-        response = connection.getresponse()
-        content = response.read()
-        connection.close()
-        return response, content
-
-    def ask(self, request: Request) -> tuple[int, bytes]:
-        headers = {} if request.authorization is None else {"Authorization": request.authorization}
-        response, body = self.send(request.method, request.path, request.body, headers)
-        return response.status, body
-
-    def household(self) -> Household:
-        home = Household(self.founded.root, self.founded.recipients)
-        status, downlink = self.ask(
-            Request("POST", "/v1/enrol", None, home.enrol_body(enrol_code(self.folder, now_s=now_s())))
-        )
-        assert status == 200
-        home.hear(downlink, now_s())
-        return home
-
-
-def now_s() -> int:
-    return int(time.time())
-
-
-def start(folder: Path, founded: Founded) -> Running:
-    log = folder.parent / "log"
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder), str(log)],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
-    assert process.stdout is not None
-    port = process.stdout.readline()
-    assert port, "the server did not start"
-    return Running(folder, founded, log, process, int(port))
-
-
-def stop(running: Running, number: int = signal.SIGTERM) -> None:
-    running.process.send_signal(number)
-    running.process.wait(20)
-    assert running.process.stdout is not None
-    running.process.stdout.close()
+from tests.collector.household import Household, found
+from tests.collector.served import MONITORING, Running, now_s, sealed, start, stop
 
 
 @pytest.fixture(scope="module")
@@ -113,14 +37,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def home(served: Running) -> Household:
     return served.household()
-
-
-def sealed(home: Household, power: int = 1) -> tuple[bytes, bytes]:
-    batch_id = secrets.token_bytes(16)
-    by_name = {"ac_power": power, "energy": 1, "serial": "408000123456"}
-    row = (now_s() * 1000, *(by_name[item.field.name] for item in MONITORING.views[0].fields))
-    stream = home.stream(MONITORING, now_s())
-    return home.batch(MONITORING, stream, [row], now_s=now_s(), batch_id=batch_id), batch_id
 
 
 def test_a_batch_is_receipted_and_again_when_it_comes_again(served: Running, home: Household) -> None:
@@ -323,34 +239,6 @@ def test_nothing_that_was_acknowledged_is_lost_to_kill_minus_nine(tmp_path: Path
         assert home.judged(Answer(status, answer), body, batch_id).kind is Kind.ACKED
     stop(again)
     assert len(list(open_rows(running.folder))) == 5
-
-
-def test_killed_at_any_moment_what_was_acknowledged_is_there(tmp_path: Path) -> None:
-    running = start(tmp_path / "c", found(tmp_path / "c"))
-    home = running.household()
-    acknowledged = set()
-    deadline = time.monotonic() + 1.0 + secrets.randbelow(100) / 1000
-    killer = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"import os,time; time.sleep({deadline - time.monotonic()}); os.kill({running.process.pid}, 9)",
-        ]
-    )
-    power = 0
-    while running.process.poll() is None:
-        power += 1
-        body, batch_id = sealed(home, power)
-        try:
-            status, answer = running.ask(home.request("POST", "/v1/batches", body, now_s()))
-        except (OSError, http.client.HTTPException):
-            break
-        if home.judged(Answer(status, answer), body, batch_id).kind is Kind.ACKED:
-            acknowledged.add(power)
-    killer.wait(20)
-    stop(running, signal.SIGKILL)
-    assert acknowledged
-    assert acknowledged <= {row.scaled["ac_power"] for row in open_rows(running.folder)}
 
 
 def test_it_stops_on_sigterm_and_says_so(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.fault.sweep import Report
 
 _TABLE = pytest.StashKey[dict[str, Counter[str]]]()
-_COUNTS = ("tries", "produced", "delivered", "counted", "unexplained")
+_COUNTS = ("tries", "produced", "delivered", "counted", "unexplained", "cpu s")
 
 
 @pytest.fixture
@@ -27,6 +27,7 @@ def entered(request: pytest.FixtureRequest) -> Callable[[str, Report], None]:
         row.update(report.counts)
         row["tries"] += report.checked
         row["unexplained"] += len(report.violations)
+        row["cpu s"] += round(report.cpu_s)
 
     return enter
 

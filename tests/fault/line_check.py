@@ -16,6 +16,7 @@ from typing import Any, Final
 from edge_sdk import opening
 from edge_sdk.collector import folder as collecting
 from edge_sdk.collector.gaps import StreamGap
+from edge_sdk.collector.opener import Opener
 from edge_sdk.collector.rows import OpenedRow
 from edge_sdk.core.batch import Reason
 from edge_sdk.keypage import KeyPage
@@ -36,6 +37,9 @@ class Promised:
         recorded, flushed: readings below may be there; readings below must be.
         collector: how often the collector had changed.
         at: by mark, the number of the next reading when it was made.
+        unkept: readings that no flush had promised before a stop that the medium refused.
+        closed: by purpose, readings that it did not take: consent closed it, or the medium refused what it needs.
+        kept_out: by purpose, up to which reading the medium did, in this run of the gateway.
     """
 
     recorded: int = 0
@@ -43,6 +47,9 @@ class Promised:
     collector: int = 0
     wall_ms: int = BEGIN_MS
     at: dict[str, int] = field(default_factory=dict)
+    unkept: set[int] = field(default_factory=set)
+    closed: dict[str, set[int]] = field(default_factory=dict)
+    kept_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, marks: Iterable[str]) -> Promised:
@@ -58,6 +65,14 @@ class Promised:
                     told.flushed = int(number)
                 case "collector":
                     told.collector = int(number)
+                case "unkept":
+                    told.unkept.update(range(told.flushed, int(number)))
+                case "closed" | "kept_out":
+                    purpose, first, end = number.split()
+                    told.closed.setdefault(purpose, set()).update(range(int(first), int(end)))
+                    told.kept_out |= {purpose: int(end)} if word == "kept_out" else {}
+                case "opened":
+                    told.kept_out.clear()
                 case _:
                     told.at[word] = int(number or 0)
         return told
@@ -75,6 +90,18 @@ class Promised:
         if "withdrawing" not in self.at:
             return True
         return "granted" in self.at and number >= self.at["granted"]
+
+    def was_taken(self, purpose: str, number: int) -> bool:
+        """
+        Tell whether *purpose* was collecting when the reading came.
+        """
+        return number not in self.closed.get(purpose, ())
+
+    def was_flushed(self, number: int) -> bool:
+        """
+        Tell whether a flush that came after the reading has returned, in the same run of the gateway.
+        """
+        return number < self.flushed and number not in self.unkept
 
 
 @dataclass(slots=True)
@@ -121,7 +148,8 @@ def check(
     later = after_restart(clock.wall_ms)
     known = told.at.keys()
     granted = "withdrawing" not in known or "granting" in known
-    records_first = point % 2 == 0 and ("withdrawing" not in known or "granted" in known)
+    is_settled = "withdrawing" not in known or ("granted" in known and "refused" not in known)
+    records_first = point % 2 == 0 and is_settled
     with clock.installed():
         purposes, waiting = _drain(place, state, collector, clock, later=later, records_first=records_first)
         arrived = _open_all(collector, purposes)
@@ -135,6 +163,9 @@ def check(
     _compare_passed("monitoring", arrived, told, readings, granted=True)
     _compare_passed("research", arrived, told, readings, granted=granted)
     _compare_windows(arrived, told, readings)
+    for purpose, end in told.kept_out.items():  # refused for a while, and taken again in the same run
+        if "well" in told.at and end <= told.recorded:
+            assert arrived.told(purpose, Reason.DAMAGED), f"{purpose} took no readings for a while, and tells nobody"
     return _counts("monitoring", arrived, told, readings)
 
 
@@ -180,7 +211,16 @@ def _open_all(collector: Path, purposes: dict[bytes, str]) -> Arrived:
         assert not opener.forks(), f"{len(opener.forks())} forks"
         assert not opener.repeats(), f"{opener.repeats()} rows came twice"
         assert not opener.set_aside(), f"set aside: {[kept.reason for kept in opener.set_aside()]}"
-        return Arrived(rows, opener.gaps(), {**purposes, **{row.stream: row.purpose for row in rows}})
+        return Arrived(rows, opener.gaps(), {**purposes, **purposes_of(opener)})
+
+
+def purposes_of(opener: Opener) -> dict[bytes, str]:
+    """
+    Return the purpose of each stream that a batch came of, by the key that was certified for it.
+    """
+    asked = "SELECT streams.id, certified.purpose FROM streams JOIN certified USING (key)"
+    with opener._store._database.read() as connection:
+        return dict(connection.execute(asked).fetchall())
 
 
 def _no_canary(state: Path) -> None:
@@ -218,14 +258,16 @@ def _compare_passed(
         assert number < told.recorded or number >= AFTER, f"{purpose}: reading {number} was never recorded"
         assert not research or number >= AFTER or told.may_be_researched(number), f"reading {number} without consent"
         _compare_row(row, readings[number], research=research)
-    of_purpose = [r for r in readings.values() if not research or r.kind == "inverter"]
-    promised = [r.number for r in of_purpose if r.number < told.flushed]  # and those of after the restart, below
+    kinds = ("inverter",) if research else ("inverter", "meter")
+    of_purpose = [r for r in readings.values() if r.kind in kinds and told.was_taken(purpose, r.number)]
+    promised = [r.number for r in of_purpose if told.was_flushed(r.number)]  # and those of after the restart, below
     if research:
         promised = [number for number in promised if told.must_be_researched(number)]
     promised += [r.number for r in of_purpose if r.number >= AFTER] if granted else []
     missing = [number for number in promised if number not in came]
     evicted = _evicted(arrived, purpose)
-    unflushed = sum(1 for r in of_purpose if told.flushed <= r.number < told.recorded and r.number not in came)
+    in_memory = [r.number for r in of_purpose if r.number < told.recorded and not told.was_flushed(r.number)]
+    unflushed = sum(1 for number in in_memory if number not in came)
     if unflushed and (not research or told.must_be_researched(told.flushed)):
         assert arrived.told(purpose, Reason.POWER), f"{purpose}: {unflushed} readings went with the power, untold"
     assert len(missing) <= evicted, f"{purpose}: {len(missing)} flushed readings lost, {evicted} told: {missing[:20]}"
@@ -251,8 +293,9 @@ def _counts(purpose: str, arrived: Arrived, told: Promised, readings: dict[int, 
     produced = {number for number in readings if number < told.recorded or number >= AFTER}
     came = {int(str(row.scaled["number"])) for row in arrived.of(purpose)}
     gone = produced - came
-    in_memory = sum(1 for number in gone if number >= told.flushed) if arrived.told(purpose, Reason.POWER) else 0
-    counted = min(len(gone), _evicted(arrived, purpose) + in_memory)
+    in_memory = sum(1 for n in gone if not told.was_flushed(n)) if arrived.told(purpose, Reason.POWER) else 0
+    kept_out = sum(1 for n in gone if not told.was_taken(purpose, n))  # and record() said so
+    counted = min(len(gone), _evicted(arrived, purpose) + in_memory + kept_out)
     return {
         "produced": len(produced),
         "delivered": len(came),
@@ -287,18 +330,23 @@ def _compare_windows(arrived: Arrived, told: Promised, readings: dict[int, Readi
     must: Counter[tuple[str, int]] = Counter()
     may: Counter[tuple[str, int]] = Counter()
     for reading in readings.values():
-        if reading.late:
+        if reading.late or not told.was_taken("statistics", reading.number):
             continue
-        must[reading.window] |= reading.bit if reading.number < told.flushed or reading.number >= AFTER else 0
+        must[reading.window] |= reading.bit if told.was_flushed(reading.number) or reading.number >= AFTER else 0
         may[reading.window] |= reading.bit if reading.number < told.recorded or reading.number >= AFTER else 0
+    missing = []
     for window in must.keys() | sums.keys():
         found = sums[window]
         assert found.bit_count() == counts[window], f"window {window}: a reading is in it twice"
-        assert found & must[window] == must[window], f"window {window}: flushed readings are missing"
+        missing += [window] if found & must[window] != must[window] else []
         assert found & ~may[window] == 0, f"window {window}: readings that were never recorded"
-    lost = [window for window in may if may[window] & ~sums[window]]
+    evicted = _evicted(arrived, "statistics")
+    assert len(missing) <= evicted, f"windows {missing} lack flushed readings, and {evicted} rows are told"
+    lost = [window for window in may if window not in missing and may[window] & ~sums[window]]
     if lost:
         assert arrived.told("statistics", Reason.POWER), f"{len(lost)} windows lost readings with the power, untold"
-    late = sum(1 for reading in readings.values() if reading.late and reading.number < told.flushed)
+    late = sum(
+        1 for r in readings.values() if r.late and told.was_flushed(r.number) and told.was_taken("statistics", r.number)
+    )
     counted = sum(gap.count or 0 for gap in arrived.told("statistics", Reason.LATE))
     assert counted >= late, f"{late} late readings, {counted} told"

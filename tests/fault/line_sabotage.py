@@ -15,7 +15,8 @@ from typing import Any, Final
 from unittest import mock
 
 from edge_sdk import files
-from edge_sdk.outbox import Held, Outbox
+from edge_sdk.order import Held
+from edge_sdk.outbox import Outbox
 from edge_sdk.sealing import Rooms
 from edge_sdk.streams import Stream
 

@@ -9,7 +9,7 @@
  *   EDGE_FAULT_DIR        the folder, as realpath gives it        EDGE_FAULT_LOG      the log, outside that folder
  *   EDGE_FAULT_KILL_AT    SIGKILL to itself before the n-th call  EDGE_FAULT_FAIL_AT  first call to fail ...
  *   EDGE_FAULT_FAIL_COUNT ... how many in a row (1)               EDGE_FAULT_ERRNO    ... and with what (a number)
- *   EDGE_FAULT_FSYNC_MS   sleep before each fsync and fdatasync
+ *   EDGE_FAULT_FAIL_NAMES if 1, only calls that make a name fail  EDGE_FAULT_FSYNC_MS sleep before each fsync and fdatasync
  *
  * Left out on purpose: names that end in "-shm" (SQLite's wal-index is rebuilt, never durable), times, owners,
  * extended attributes, sockets. Writable shared maps and stdio cannot be seen, so they are logged as BLIND, and
@@ -29,7 +29,7 @@ static char folder[PATH_MAX];
 static size_t folder_len;			/* 0: switched off, every call passes */
 static int log_fd = -1;
 static struct head *head;
-static uint64_t kill_at, fail_at, fail_count, fail_errno;
+static uint64_t kill_at, fail_at, fail_count, fail_errno, fail_names;
 uint64_t fsync_ms;
 static pthread_mutex_t threads = PTHREAD_MUTEX_INITIALIZER;
 
@@ -161,9 +161,39 @@ int enter_at(struct call *c, enum kind kind, int dirfd, const char *path, int fo
 	return 0;
 }
 
+static int makes_name(enum kind kind)
+{
+	return kind == CREATE || kind == MKDIR || kind == LINK || kind == SYMLINK;
+}
+
+int faccessat(int dirfd, const char *path, int mode, int flags)
+{
+	char whole[PATH_MAX];
+
+	if ((mode & W_OK) && is_read_only() && at_path(dirfd, path, 1, whole) && watched(whole)) {
+		errno = EROFS;
+		return -1;
+	}
+	if (flags == 0)
+		return (int)syscall(SYS_faccessat, dirfd, path, mode);
+	return (int)syscall(439, dirfd, path, mode, flags);	/* faccessat2, which older headers do not name */
+}
+int access(const char *path, int mode) { return faccessat(AT_FDCWD, path, mode, 0); }
+
 static int takes_space(enum kind kind)
 {
-	return kind == CREATE || kind == WRITE || kind == ALLOCATE || kind == MKDIR || kind == LINK || kind == SYMLINK;
+	return kind == WRITE || kind == ALLOCATE || makes_name(kind);
+}
+
+/* A medium that was remounted read-only opens nothing for writing, what is there neither; such a call is not counted. */
+int is_read_only(void)
+{
+	uint64_t next;
+
+	if (head == NULL || fail_errno != EROFS || fail_count < 2 || fail_at == 0)
+		return 0;
+	next = head->count + 1;
+	return next >= fail_at && next - fail_at < fail_count;
 }
 
 /* Count the call; die before it, or return the error it is to fail with, or 0. */
@@ -177,6 +207,8 @@ int gate(struct call *c)
 			pause();
 	}
 	if (fail_at == 0 || n < fail_at || n - fail_at >= fail_count)
+		return 0;
+	if (fail_names && !makes_name(c->r.kind))
 		return 0;
 	/* A disk that stays full still syncs, deletes and renames. */
 	if (fail_count > 1 && (fail_errno == ENOSPC || fail_errno == EDQUOT) && !takes_space(c->r.kind))
@@ -244,6 +276,7 @@ __attribute__((constructor)) static void start(void)
 	fail_at = number("EDGE_FAULT_FAIL_AT", 0);
 	fail_count = number("EDGE_FAULT_FAIL_COUNT", 1);
 	fail_errno = number("EDGE_FAULT_ERRNO", ENOSPC);
+	fail_names = number("EDGE_FAULT_FAIL_NAMES", 0);
 	fsync_ms = number("EDGE_FAULT_FSYNC_MS", 0);
 	fd = syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_APPEND | O_CLOEXEC, 0);
 	if (fd < 0 || strlen(dir) >= sizeof folder)

@@ -48,6 +48,7 @@ void lock(void);
 int enter_fd(struct call *c, enum kind kind, int fd);
 int enter_at(struct call *c, enum kind kind, int dirfd, const char *path, int follow, int exists);
 int gate(struct call *c);
+int is_read_only(void);
 long leave(struct call *c, const struct iovec *bytes, int pieces);
 void note(enum kind kind, const char *path, const char *text, size_t n);
 #pragma GCC visibility pop

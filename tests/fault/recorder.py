@@ -70,7 +70,9 @@ class Fault:
         fail_at: let the n-th call fail instead of carrying it out.
         fail_count: how many calls in a row fail; beyond one, a full disk (ENOSPC, EDQUOT) refuses only
             what takes space.
-        fail_errno: the errno they fail with.
+        fail_errno: the errno they fail with; where it is EROFS and more than one fails, a file that is there cannot be
+            opened for writing either.
+        fail_names: only calls that make a new name fail, as where no inode is left.
         fsync_ms: how long each fsync and fdatasync takes longer.
     """
 
@@ -78,6 +80,7 @@ class Fault:
     fail_at: int | None = None
     fail_count: int = 1
     fail_errno: int | None = None
+    fail_names: bool = False
     fsync_ms: int | None = None
 
 
@@ -207,17 +210,29 @@ def record(
     return Recording(initial, calls, final, ended)
 
 
-def _environment(env: Mapping[str, str], root: Path, log: Path, fault: Fault) -> dict[str, str]:
+def switches(root: Path, log: Path, fault: Fault) -> dict[str, str]:
+    """
+    Return what switches the recorder on in a program that has it loaded.
+
+    Args:
+        root: the folder to record, as realpath gives it.
+        log: begun with ``calllog.write_head``, outside of that folder.
+    """
     wanted = {
         "EDGE_FAULT_KILL_AT": fault.kill_at,
         "EDGE_FAULT_FAIL_AT": fault.fail_at,
         "EDGE_FAULT_FAIL_COUNT": fault.fail_count,
         "EDGE_FAULT_ERRNO": fault.fail_errno,
+        "EDGE_FAULT_FAIL_NAMES": int(fault.fail_names),
         "EDGE_FAULT_FSYNC_MS": fault.fsync_ms,
     }
+    made = {name: str(number) for name, number in wanted.items() if number is not None}
+    return made | {"EDGE_FAULT_DIR": str(root), "EDGE_FAULT_LOG": str(log)}
+
+
+def _environment(env: Mapping[str, str], root: Path, log: Path, fault: Fault) -> dict[str, str]:
     made = {name: text for name, text in env.items() if not name.startswith("EDGE_FAULT_")}
-    made |= {name: str(number) for name, number in wanted.items() if number is not None}
-    made |= {"EDGE_FAULT_DIR": str(root), "EDGE_FAULT_LOG": str(log)}
+    made |= switches(root, log, fault)
     made["LD_PRELOAD"] = " ".join(filter(None, (str(library()), env.get("LD_PRELOAD", ""))))
     made["PYTHONPATH"] = os.pathsep.join(filter(None, (str(INSIDE), env.get("PYTHONPATH", ""))))
     return made

@@ -180,6 +180,11 @@ static int opened(int dirfd, const char *path, int flags, mode_t mode)
 	struct stat st;
 	struct call c;
 
+	if ((flags & O_ACCMODE) != O_RDONLY && !unnamed && is_read_only() && at_path(dirfd, path, 1, c.path)
+	    && watched(c.path) && lstat(c.path, &st) == 0 && S_ISREG(st.st_mode)) {
+		errno = EROFS;
+		return -1;
+	}
 	if ((!(flags & (O_CREAT | O_TRUNC)) && !unnamed) || !enter_at(&c, CREATE, dirfd, path, 1, EITHER))
 		return (int)syscall(SYS_openat, dirfd, path, flags, mode);
 	there = c.r.file != 0;

@@ -30,6 +30,13 @@ T = TypeVar("T")
 Counts = Mapping[str, int] | None
 
 
+def stride(every: int) -> int:
+    """
+    Return *every*, of how many items a long sweep tries one; 1 where FULL is set in the environment.
+    """
+    return 1 if os.environ.get("FULL") else every
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """
@@ -51,6 +58,8 @@ class Report:
     violations: tuple[Violation, ...]
     counts: Mapping[str, int]
     """The sum of what the checks returned."""
+    cpu_s: float = 0.0
+    """Processor time of all workers and of what they ran, user and system."""
 
     def __str__(self) -> str:
         """
@@ -86,7 +95,7 @@ def sweep(
     def shared(number: int) -> Iterator[tuple[int, T]]:
         return islice(enumerate(items()), number * every, None, count * every)
 
-    started = []
+    before, started = _cpu_of_children(), []
     for number in range(count):
         ours, theirs = context.Pipe(duplex=False)
         child = context.Process(target=_work, args=(shared(number), check, label, theirs))
@@ -111,7 +120,8 @@ def sweep(
             counts += part[2]
     if broken:
         raise RuntimeError(f"a worker of the sweep did not finish: {broken}")
-    return Report(checked, tuple(sorted(violations, key=lambda one: one.number)), counts)
+    spent_s = _cpu_of_children() - before
+    return Report(checked, tuple(sorted(violations, key=lambda one: one.number)), counts, spent_s)
 
 
 def sweep_states(
@@ -140,6 +150,11 @@ def sweep_states(
         every=every,
         workers=workers,
     )
+
+
+def _cpu_of_children() -> float:
+    spent = os.times()
+    return spent.children_user + spent.children_system
 
 
 def _work(

@@ -4,7 +4,8 @@ The line loses nothing that it promised, whatever call it is killed before and w
 One run of a whole site (flushes, seals, uploads, evictions, withdrawal and new consent, a clean stop, a second start,
 the end of a pseudonym period) is recorded. Then it is killed before each of its calls, and every folder that a power
 cut could have left of it is made; each time the site is started again, drained to a real collector, and what the
-recipients have is compared by value with what was recorded. `make test` tries one in so many, `make test-all` all.
+recipients have is compared by value with what was recorded. `make test` tries one in so many, `make test-faults` more
+of them, with FULL=1 all.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from tests.fault.line_script import Killer, program
 from tests.fault.line_site import make_site, open_waiting
 from tests.fault.powercut import states
 from tests.fault.recorder import Recording, missing, record
-from tests.fault.sweep import Counts, Report, sweep
+from tests.fault.sweep import Counts, Report, stride, sweep
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 PARTS = 12
+# So that all faults are tried in half an hour; FULL=1 tries each kill and each state.
+EVERY_KILL, EVERY_STATE = stride(2), stride(3)
 Enter = Callable[[str, Report], None]
 BAD = [name for name in SABOTAGE if name != "none"]
 
@@ -141,16 +144,16 @@ def test_a_line_that_forgets_is_caught(tmp_path: Path, sabotage: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_kill_before_any_call_loses_a_flushed_reading(good: Recorded, entered: Enter, part: int) -> None:
-    report = good.sweep_kills(every=PARTS, first=part)
+    report = good.sweep_kills(every=PARTS * EVERY_KILL, first=part * EVERY_KILL)
     entered("line, killed", report)
     assert not report.violations, str(report)
-    assert report.checked > 1200 // PARTS
+    assert report.checked > 1200 // PARTS // EVERY_KILL
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_power_cut_loses_a_flushed_reading(good: Recorded, entered: Enter, part: int) -> None:
-    report = good.sweep_states(every=PARTS, first=part)
+    report = good.sweep_states(every=PARTS * EVERY_STATE, first=part * EVERY_STATE)
     entered("line, power cut", report)
     assert not report.violations, str(report)
-    assert report.checked > 6000 // PARTS
+    assert report.checked > 6000 // PARTS // EVERY_STATE

@@ -17,7 +17,7 @@ from edge_sdk.core.retry import CEILING_S
 from edge_sdk.errors import UplinkError
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.opening import Site
-from edge_sdk.outbox import Held
+from edge_sdk.order import Held
 from edge_sdk.transport import Response
 from edge_sdk.uplink import Trip, Uplink
 from tests.gateway.hostile import Exchange

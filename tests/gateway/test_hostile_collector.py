@@ -16,7 +16,7 @@ import pytest
 from edge_sdk.core.batch import Reason
 from edge_sdk.core.claims import Role
 from edge_sdk.core.receipt import TOO_LARGE, UNPROCESSABLE
-from edge_sdk.core.retry import CEILING_S, RETRY_AFTER_CEILING_S
+from edge_sdk.core.retry import CEILING_S, RETRY_AFTER_CEILING_S, SPREAD
 from tests import site as sites
 from tests.gateway.device import BATCHES, DRAW, Device, receipt_seed, signed, wrong_seed
 from tests.gateway.hostile import Exchange, Hostile, Misdeed, answer, hang, honest_but, honestly, raw, reset
@@ -195,16 +195,18 @@ def test_retry_after_is_respected(device: Device, server: Hostile, status: int, 
     date = email.utils.formatdate(device.now.wall_s + 120, usegmt=True)
     server.next(BATCHES, answer(status, b"", f"Retry-After: {date if as_date else 120}"))
     device.go()
-    assert wait_of(device) == pytest.approx(120, abs=1.2)
+    assert wait_of(device) == pytest.approx(120 * (1 + DRAW * SPREAD), abs=1.2)
 
 
 @pytest.mark.parametrize("value", ["31536000", "9" * 18, "Fri, 01 Jan 2100 00:00:00 GMT"])
-def test_retry_after_silences_a_device_for_an_hour_at_most(device: Device, server: Hostile, value: str) -> None:
+def test_retry_after_silences_a_device_for_an_hour_and_a_quarter_at_most(
+    device: Device, server: Hostile, value: str
+) -> None:
     device.record(1)
     device.hear()
     server.next(BATCHES, answer(503, b"", f"Retry-After: {value}"))
     device.go()
-    assert wait_of(device) == pytest.approx(RETRY_AFTER_CEILING_S, abs=1)
+    assert wait_of(device) == pytest.approx(RETRY_AFTER_CEILING_S * (1 + DRAW * SPREAD), abs=1)
 
 
 @pytest.mark.parametrize("value", ["soon", "-5", "", "1.5", "9" * 400, "\u00e9"])
@@ -236,9 +238,7 @@ def test_one_bad_batch_never_blocks_the_next(device: Device, server: Hostile, na
     assert len(device.site.rows()) == 4
 
 
-def test_a_receipt_that_is_lost_means_the_batch_is_sent_again_and_stored_once(
-    device: Device, server: Hostile
-) -> None:
+def test_a_receipt_that_is_lost_means_the_batch_is_sent_again_and_stored_once(device: Device, server: Hostile) -> None:
     device.record(3)
     device.hear()
     server.next(BATCHES, honest_but(lambda response: replace(response, body=b"", status=502)))

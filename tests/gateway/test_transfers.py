@@ -23,7 +23,7 @@ from edge_sdk.core.terms import CROSS_BORDER
 from edge_sdk.enrol import enrol
 from edge_sdk.errors import ConfigError, ConsentRefused
 from edge_sdk.opening import Site
-from edge_sdk.outbox import Held
+from edge_sdk.order import Held
 from edge_sdk.policy_file import load_policy
 from edge_sdk.transport import Request
 from tests.site import SITE, LocalSite, opened, reached, reading

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from edge_sdk.core import cbor
 from edge_sdk.core.batch import MAX_GAPS, MAX_TABLES_BYTES, Batch, Gap, Reason, decode_batch, encode_batch, merge_gaps
 from edge_sdk.core.policy import FieldType, TextRule, View, ViewField, Window
-from edge_sdk.core.table import Grouped, Row, decode_tables, encode_tables, unpack
+from edge_sdk.core.table import Grouped, Memory, Row, decode_tables, encode_tables, unpack
 from edge_sdk.errors import BadInput, Malformed
 from tests.minimising import SERIAL, field, keep, kind_of, view_of
 from tests.vectors import world
@@ -70,6 +70,16 @@ def test_numbers_of_any_groups_come_back(pairs: list[tuple[int, int]]) -> None:
     groups = [group for group, _ in pairs]
     values = [value for _, value in pairs]
     assert unpack(Grouped(groups).pack(tuple(values)), groups, 6) == values
+
+
+@given(st.lists(tables(), min_size=2, max_size=3), st.data())
+def test_what_is_encoded_together_is_what_is_encoded_apart(
+    made: list[tuple[list[View], dict[int, list[Row]]]], data: st.DataObject
+) -> None:
+    memory = Memory()
+    for views, rows in data.draw(st.lists(st.sampled_from(made), min_size=2, max_size=6)):
+        batch = Batch(bytes(16), 0, sum(map(len, rows.values())) - 1, bytes(32), bytes(32), tables=rows)
+        assert encode_batch(batch, views, memory) == encode_batch(batch, views)
 
 
 @given(tables())

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.core import cbor
-from edge_sdk.core.compile import Minimiser, Outlet, Tally, compile_kind, make_outlet
+from edge_sdk.core.compile import Minimiser, Outlet, Tally, compile_columns, compile_kind, make_outlet
 from edge_sdk.core.keys import PseudonymKey
 from edge_sdk.core.policy import (
     NUMERIC,
@@ -89,6 +89,33 @@ def test_the_compiled_policy_does_what_the_policy_says(chance: st.DataObject, po
             assert outlet.windows.late == view.late
             view.cut()
         assert sorted(outlet.rows, key=repr) == sorted(view.rows, key=repr)
+
+
+@settings(max_examples=settings().max_examples // 2)
+@given(st.data(), policies(), st.booleans())
+def test_readings_by_column_become_the_rows_they_become_one_by_one(
+    chance: st.DataObject, policy: Policy, is_known: bool
+) -> None:
+    several, single = Compiled(policy), Compiled(policy)
+    fields, at_ms = chance.draw(readings(several.kind))
+    if is_known:  # else its source may be new
+        assert several.minimise(fields, at_ms) == single.minimise(fields, at_ms)
+    by_column = compile_columns(several.kind, several.outlets, several.minimise)
+    known = {declared.name for declared in several.kind.fields}
+    alike = [{name: value for name, value in fields.items() if is_known <= (name in known and value is not None)}]
+    alike += [{name: chance.draw(st.just(value) | JUNK) for name, value in alike[0].items()}]
+    times = [at_ms, at_ms + chance.draw(st.integers(0, 900_000))]
+    before = [len(outlet.rows) for outlet in several.outlets], asdict(several.tally)
+    if not by_column({name: [one[name] for one in alike] for name in alike[0]}, times):
+        assert before == ([len(outlet.rows) for outlet in several.outlets], asdict(several.tally))
+        return
+    for one, at in zip(alike, times, strict=True):
+        single.minimise(one, at)
+    assert several.tally == single.tally
+    for compiled in (several, single):
+        compiled.close()
+    for ours, theirs in zip(several.outlets, single.outlets, strict=True):
+        assert repr(ours.rows) == repr(theirs.rows)
 
 
 @settings(max_examples=settings().max_examples // 2)

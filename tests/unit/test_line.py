@@ -12,12 +12,13 @@ from unittest import mock
 
 import pytest
 
-from edge_sdk import files
+from edge_sdk import files, requests
 from edge_sdk.core.batch import Reason
 from edge_sdk.core.claims import Status
 from edge_sdk.errors import StorageError
 from edge_sdk.line import RETRY_MS
 from edge_sdk.opening import Site
+from edge_sdk.requests import Wish
 from edge_sdk.streams import Stream
 from edge_sdk.uplink import Errand
 from tests import site as sites
@@ -132,8 +133,27 @@ def test_a_purpose_that_cannot_begin_for_the_disk_stops_no_other_and_begins_late
             assert streams_of(parts, "improvement") == []
         parts.line.step(parts.clock.now())
         assert parts.line.recording.record("inverter", reading(1), parts.clock.now().wall_ms) == 2
+        (stream,) = streams_of(parts, "improvement")
+        assert [(gap.first, gap.count, gap.reason) for _, gap in stream.record.gaps] == [(0, None, Reason.DAMAGED)]
     with sites.opened(site) as parts:
         assert len(streams_of(parts, "improvement")) == 1  # its key was stored before the stream was
+
+
+def test_a_request_that_a_full_disk_leaves_unanswered_is_done_once_and_stops_nothing(parts: Site) -> None:
+    done = []
+    parts.line.desk.does(Wish.SEND, lambda _asked, _now: done.append(1))
+    requests.ask(parts.config.folder, requests.Asked(Wish.SEND))
+    with read_only_files():
+        for second in range(3):
+            parts.line.step(later(parts.clock.now(), 1000 * second))
+        assert parts.line.recording.record("inverter", reading(1), parts.clock.now().wall_ms) > 0
+    assert requests.take_answer(parts.config.folder) is None
+    parts.line.step(later(parts.clock.now(), 4000))
+    assert requests.take_answer(parts.config.folder) == (True, "done")
+    assert done == [1]
+    requests.ask(parts.config.folder, requests.Asked(Wish.SEND))
+    parts.line.step(later(parts.clock.now(), 5000))
+    assert done == [1, 1]
 
 
 def test_a_withdrawal_destroys_keys_rows_and_batches_and_no_other_purpose_notices(

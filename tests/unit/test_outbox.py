@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from edge_sdk.errors import StorageError
-from edge_sdk.outbox import FORMAT, Held, Outbox
+from edge_sdk.order import MAX_RECEIPTED, Held
+from edge_sdk.outbox import FORMAT, Outbox
 
 Order = tuple[dict[int, list[Held]], int, int, int]
 
@@ -35,7 +36,7 @@ def put(box: Outbox, stream: int, first: int, *, size: int = 100) -> Held:
 
 def order(box: Outbox) -> Order:
     queues = {row: list(queue.values()) for row, queue in box.queues.items()}
-    return queues, box.sealed_bytes, box.pending_bytes, box.aside_bytes
+    return queues, box.order.sealed_bytes, box.pending_bytes, box.aside_bytes
 
 
 def order_on_disk(folder: Path) -> Order:
@@ -104,6 +105,52 @@ def test_on_a_full_disk_room_made_by_dropping_is_used_again(outbox: Outbox, tmp_
     assert order(outbox) == order_on_disk(tmp_path)
 
 
+def test_a_receipted_batch_is_out_of_the_order_at_once_and_its_row_goes_with_the_next_write(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    first, second = put(outbox, 1, 0), put(outbox, 1, 10)
+    outbox.receipted(first)
+    assert order(outbox) == ({1: [second]}, 100, 0, 0)
+    assert order_on_disk(tmp_path)[0] == {1: [first, second]}, "after a power cut it would be sent again"
+    third = put(outbox, 2, 0)
+    assert order(outbox) == ({1: [second], 2: [third]}, 200, 0, 0) == order_on_disk(tmp_path)
+
+
+def test_a_write_that_fails_brings_no_receipted_batch_back(outbox: Outbox, tmp_path: Path) -> None:
+    first, second = put(outbox, 1, 0), put(outbox, 1, 10)
+    outbox.receipted(first)
+    with pytest.raises(RuntimeError), outbox.transaction():
+        raise RuntimeError
+    assert order(outbox)[0] == {1: [second]}
+    assert put(outbox, 1, 20).id > second.id
+    assert order(outbox) == order_on_disk(tmp_path)
+
+
+def test_receipts_wait_for_a_write_up_to_a_number(outbox: Outbox, tmp_path: Path) -> None:
+    held = [put(outbox, 1, first) for first in range(MAX_RECEIPTED + 1)]
+    for one in held:
+        outbox.receipted(one)
+    assert order(outbox) == ({}, 0, 0, 0) == order_on_disk(tmp_path)
+
+
+def test_a_receipted_row_that_cannot_be_deleted_fails_one_other_write_and_waits_no_more(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    first = put(outbox, 1, 0)
+    outbox._db.execute("CREATE TEMP TRIGGER bad BEFORE DELETE ON sealed BEGIN SELECT RAISE(ABORT, 'bad page'); END")
+    outbox.receipted(first)
+    with pytest.raises(StorageError):
+        put(outbox, 1, 10)
+    second = put(outbox, 1, 10)
+    assert order(outbox) == ({1: [first, second]}, 200, 0, 0) == order_on_disk(tmp_path)
+    with pytest.raises(StorageError):
+        outbox.receipted(first)
+    assert order(outbox)[0] == {1: [first, second]}
+    outbox._db.execute("DROP TRIGGER bad")
+    outbox.receipted(first)
+    assert order(outbox) == ({1: [second]}, 100, 0, 0) == order_on_disk(tmp_path)
+
+
 def test_the_queue_of_a_stream_is_in_the_order_of_arrival(outbox: Outbox) -> None:
     numbers = [put(outbox, stream, first).id for stream, first in ((1, 0), (2, 0), (1, 10), (2, 10))]
     assert [list(queue) for queue in outbox.queues.values()] == [[numbers[0], numbers[2]], [numbers[1], numbers[3]]]
@@ -138,7 +185,7 @@ def test_what_is_set_aside_counts_until_it_is_dropped(outbox: Outbox, tmp_path: 
     held = put(outbox, 1, 0, size=300)
     with outbox.transaction():
         outbox.set_aside(held, "invalid")
-    assert (outbox.sealed_bytes, outbox.aside_bytes, outbox.held_bytes()) == (0, 300, 300)
+    assert (outbox.order.sealed_bytes, outbox.aside_bytes, outbox.held_bytes()) == (0, 300, 300)
     assert order(outbox) == order_on_disk(tmp_path)
     with outbox.transaction():
         outbox.drop_aside(outbox.aside()[0][0])

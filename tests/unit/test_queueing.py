@@ -15,7 +15,7 @@ from edge_sdk.core.batch import Gap, Reason
 from edge_sdk.core.receipt import Kind, Outcome
 from edge_sdk.errors import StorageError
 from edge_sdk.opening import Site
-from edge_sdk.outbox import Held
+from edge_sdk.order import Held
 from edge_sdk.queueing import MAX_ASIDE, NOW_TRIES, REMEMBERED, UNREADABLE_MS, Parcel
 from edge_sdk.streams import Stream
 from edge_sdk.transport import Lane
@@ -191,6 +191,8 @@ def test_a_batch_the_medium_cannot_copy_is_dropped_and_one_it_cannot_drop_is_pas
 def test_a_disk_that_refuses_doubles_no_gap_and_loses_no_batch(
     parts: Site, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if what == "receipt":  # one that ends a gap is written at once
+        stream_of(parts).miss(2, Reason.LATE)
     seal(parts, times=2)
     floor = parts.clock.now().floor_ms
     before, gaps = queue_of(parts), gaps_of(parts)
@@ -213,6 +215,24 @@ def test_a_disk_that_refuses_doubles_no_gap_and_loses_no_batch(
     assert told == {"receipt": [], "age": [Gap(0, 1, None, Reason.TOO_OLD)]}.get(
         what, [Gap(0, 0, None, Reason.INVALID if what == "refusal" else Reason.QUOTA)]
     )
+
+
+def test_receipts_that_end_no_gap_go_with_the_next_write_or_the_next_step(parts: Site) -> None:
+    seal(parts, times=5)
+    statements: list[str] = []
+    outbox = parts.line.rooms.outbox
+    outbox._db.set_trace_callback(statements.append)
+    for _ in range(2):
+        settle(parts, ACKED)
+    assert (len(queue_of(parts)), statements.count("COMMIT")) == (3, 0)
+    seal(parts)
+    assert (len(queue_of(parts)), statements.count("COMMIT")) == (4, 1)
+    for _ in range(2):
+        settle(parts, ACKED)
+    parts.line.step(parts.clock.now())
+    assert (len(queue_of(parts)), statements.count("COMMIT")) == (2, 2)
+    outbox._db.set_trace_callback(None)
+    assert outbox._db.execute("SELECT COUNT(*) FROM sealed").fetchone() == (2,)
 
 
 def test_a_receipt_clears_the_gaps_its_batch_told_and_no_newer_ones(parts: Site) -> None:

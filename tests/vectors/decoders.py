@@ -125,7 +125,7 @@ def sealed_batch(payload: bytes) -> bytes:
         grant=send,
         recipient=world.recipient_key(),
         stream_id=world.STREAM_ID,
-        stream_seed=world.named("stream"),
+        signer=cose.Signer(world.named("stream")),
         batch_id=world.BATCH_ID,
         content_alg=claims.ALG_A256GCM,
         cek=world.named("cek"),

@@ -37,7 +37,7 @@ def sealed_batch(alg: int = ALG) -> bytes:
         grant=collect,
         recipient=world.recipient_key(alg),
         stream_id=world.STREAM_ID,
-        stream_seed=STREAM_SEED,
+        signer=cose.Signer(STREAM_SEED),
         batch_id=world.BATCH_ID,
         **CHANCE,
     )

@@ -323,3 +323,14 @@ def test_an_opener_that_lost_its_file_is_told_everything_again_and_reads_it_agai
         authority.publish(NOW_S + 200 * DAY_S)
     assert len(list(open_rows(bench.folder))) == 1
     assert OpenerStore(Places(bench.folder).opened).certified(old.key) == CERTIFIED
+
+
+def test_what_is_sealed_to_others_is_looked_through_once(bench: Bench) -> None:
+    body = bench.batch([row()])
+    with open_reception(bench.folder, limits=Limits()) as reception:
+        assert reception.answer(bench.home.request("POST", "/v1/batches", body, NOW_S), NOW_S).status == 200
+    intake = IntakeStore(Places(bench.folder).store)
+    assert bench.opener.take_waiting(intake).opened == 1
+    looked = {bench.store.progress(kid.hex()) for kid in read_recipients(Places(bench.folder).opener)}
+    assert looked == {intake.newest()}  # of the improvement's recipient too, who got nothing
+    intake.close()

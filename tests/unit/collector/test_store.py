@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from edge_sdk.collector.intake import Arrival, Box, Kept, TagRow
-from edge_sdk.collector.store import CONTROL_BYTES, IntakeStore, TagEntry
+from edge_sdk.collector.store import CONTROL_BYTES, PRUNED_AT_ONCE, IntakeStore, TagEntry
 from edge_sdk.core.envelope import LIMITS
 from edge_sdk.core.labels import TYP_CONTROL
 
@@ -177,3 +177,69 @@ def test_a_stored_body_cannot_be_joined_to_the_tag_that_brought_it(store: Intake
     columns = {name for (_, name, *_) in connection.execute("PRAGMA table_info(arrivals)")}
     connection.close()
     assert columns == {"number", "box", "id", "kid", "digest", "body", "epoch", "taken"}
+
+
+def fill(path: Path, count: int) -> None:
+    """Lay taken batches of long ago into the file, many in one transaction."""
+    rows = (
+        (number.to_bytes(16), KID, number.to_bytes(32), bytes(3000), DAY - 200 + number * 200 // count)
+        for number in range(count)
+    )
+    with sqlite3.connect(path) as database:
+        database.executemany(
+            "INSERT INTO arrivals (box, id, kid, digest, body, epoch, taken) VALUES ('batches', ?, ?, ?, ?, ?, 1)",
+            rows,
+        )
+    database.close()
+
+
+def steps(store: IntakeStore, act: Callable[[], object]) -> int:
+    """Return how many instructions of SQLite's machine *act* takes, in tens."""
+    taken = 0
+
+    def count() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    with store._database.read() as connection:
+        connection.set_progress_handler(count, 10)
+        act()
+        connection.set_progress_handler(None, 10)
+    return taken
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda store: list(store.bodies(Box.CONTROL)),
+        lambda store: store.mark_heard(store.newest()),
+        lambda store: store.newest(),
+        lambda store: store.prune(DAY - 150),
+    ],
+    ids=["control messages", "marking them", "newest", "pruning nothing"],
+)
+def test_what_is_done_each_hour_does_not_look_through_the_batches(
+    store: IntakeStore, act: Callable[[IntakeStore], object]
+) -> None:
+    store.keep(arrival(store, b"1", b"word", box=Box.CONTROL))
+    fill(store._database.path, 4000)
+    assert steps(store, lambda: act(store)) < 40
+
+
+def test_what_is_old_goes_in_pieces_so_that_others_are_answered_between(store: IntakeStore) -> None:
+    fill(store._database.path, 4000)
+    gone = [store.prune(DAY) for _ in range(6)]
+    assert gone == [PRUNED_AT_ONCE] * 4 + [200, 0]  # 110 of 200 days are over 90 days old
+    assert len(list(store.bodies(Box.BATCHES))) == 1800
+
+
+def test_a_file_without_the_indexes_gets_them(tmp_path: Path) -> None:
+    IntakeStore(tmp_path / "old.db").close()
+    with sqlite3.connect(tmp_path / "old.db") as database:
+        database.execute("DROP INDEX arrivals_control")
+        database.execute("DROP INDEX arrivals_taken")
+    database.close()
+    store = IntakeStore(tmp_path / "old.db")
+    assert (list(store.bodies(Box.CONTROL)), store.prune(DAY)) == ([], 0)
+    store.close()

@@ -49,3 +49,15 @@ def test_a_date_the_parser_cannot_hold_is_no_pause() -> None:
 def test_any_header_gives_a_pause_within_limits_or_none(header: str, now_s: int) -> None:
     pause = retry.retry_after_s(header, now_s)
     assert pause is None or 0.0 <= pause <= retry.RETRY_AFTER_CEILING_S
+
+
+@given(wish=st.floats(0, 3600), least=st.floats(0, 900), draw=st.floats(0, 1, exclude_max=True))
+def test_nobody_comes_before_the_time_wished_for_nor_much_later(wish: float, least: float, draw: float) -> None:
+    assert wish <= retry.spread_s(wish, least, draw) <= wish + max(least, retry.SPREAD * wish)
+
+
+def test_those_who_are_told_one_time_come_apart() -> None:
+    pauses = [retry.spread_s(3600.0, 30.0, number / 1000) for number in range(1000)]
+    assert max(pauses) - min(pauses) == pytest.approx(900, abs=1)
+    pauses = [retry.spread_s(1.0, 30.0, number / 1000) for number in range(1000)]
+    assert max(pauses) - min(pauses) == pytest.approx(30, abs=0.1)

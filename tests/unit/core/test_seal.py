@@ -38,7 +38,7 @@ def sealed(payload: bytes = PAYLOAD, *, alg: int = claims.ALG_HPKE_X25519, **cha
         "grant": granted(alg),
         "recipient": world.recipient_key(alg),
         "stream_id": world.STREAM_ID,
-        "stream_seed": STREAM_SEED,
+        "signer": cose.Signer(STREAM_SEED),
         "batch_id": world.BATCH_ID,
         "content_alg": claims.ALG_A256GCM,
         "cek": CEK,

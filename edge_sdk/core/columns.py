@@ -1,0 +1,129 @@
+"""
+The text of a minimiser for many readings at once: each field checked and rounded as a column.
+
+For readings of one kind that name the same fields, as firmware hands them over. What a column costs is shared by all
+its readings, and no reading is ever a mapping. Rules: all is checked before anything is kept, and the first thing that
+is not usual (another type, a value out of range, a source that is new, a field that is not declared) has all of them
+done one by one (``written``), which is the only way to count what is dropped. Rows are the same either way.
+Does not: execute what it writes (compile).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from edge_sdk.core.gathering import block_rows
+from edge_sdk.core.policy import NUMERIC, Field, FieldType, Kind, View
+from edge_sdk.core.written import gathered, rules_of, scaled, sure_floats, sure_integers, value_text
+
+
+@lru_cache(maxsize=256)
+def write_columns(kind: Kind, views: tuple[View, ...]) -> str:
+    """
+    Return the text of ``minimise_columns(columns, times)``.
+    """
+    places = {declared.name: at for at, declared in enumerate(kind.fields)}
+    lines = [
+        "def minimise_columns(columns, times):",
+        "    if not columns.keys() <= names_declared:",
+        "        return False",
+        "    nones = [None] * len(times)",
+    ]
+    for at, declared in enumerate(kind.fields):
+        lines += _write_check(declared, at)
+    lines += [
+        f"    if not sources.issuperset(f{places[kind.source]}):",  # None is not among them
+        "        return False",
+        *_write_rows(views, places),
+        *_write_windows(kind, views, places),
+        "    return True",
+    ]
+    return "\n".join(lines)
+
+
+def _write_check(declared: Field, at: int) -> list[str]:
+    """
+    Write what makes canonical values of one column; a field that no reading has is a column of None.
+    """
+    lines = [f"    v{at} = columns.get({declared.name!r})", f"    if v{at} is None:", f"        f{at} = nones"]
+    if cases := _usual_columns(declared, at):
+        lines += ["    else:", f"        types = set(map(type, v{at}))"]
+        for number, (condition, then) in enumerate(cases):
+            lines += [f"        {'elif' if number else 'if'} {condition}:", f"            f{at} = {then}"]
+        return [*lines, "        else:", "            return False"]
+    return [*lines, "    else:", "        return False"]
+
+
+def _usual_columns(declared: Field, at: int) -> list[tuple[str, str]]:
+    """
+    Return the usual cases of one column, as ``written`` has them for a value.
+
+    A number that is none would slip through the least and the greatest; no sum with it is finite.
+    """
+    v = f"v{at}"
+    match declared.type:
+        case declared_type if declared_type in NUMERIC:
+            low, high = sure_floats(declared)
+            least, most = sure_integers(declared)
+            whole, part = scaled("v", declared, int), scaled("v", declared, float)
+            between = f"{low!r} <= min({v}) and max({v}) <= {high!r} and isfinite(sum({v}))"
+            return [
+                (f"types == floats and {between}", f"[({part}).__round__() for v in {v}]"),
+                (
+                    f"types == integers and {least} <= min({v}) and max({v}) <= {most}",
+                    v if whole == "v" else f"[round({whole}) for v in {v}]",
+                ),
+            ]
+        case FieldType.TEXT:
+            is_short = f"max(map(len, {v})) <= {declared.max_length}"
+            return [(f"types == texts and {is_short} and ''.join({v}).isascii()", v)]
+        case FieldType.ENUM:
+            return [(f"types == texts and labels_{at}.keys() >= set({v})", f"[labels_{at}[v] for v in {v}]")]
+        case FieldType.FLAGS:
+            return [(f"types == integers and 0 <= min({v}) and max({v}) < {1 << len(declared.values)}", v)]
+        case FieldType.BOOL:
+            return [("types == truths", f"list(map(int, {v}))")]
+        case _:  # addresses and places are parsed, each by itself
+            return []
+
+
+def _write_rows(views: tuple[View, ...], places: dict[str, int]) -> list[str]:
+    """
+    Write the rows of views without windows; a column or table that several of them have is made once.
+    """
+    rules, made, lines = rules_of(views), set(), []
+    tables: dict[str, list[int]] = {}
+    for at, view in enumerate(views):
+        if view.every_ms is not None:
+            continue
+        columns = ["times"]
+        for place, view_field in enumerate(view.fields):
+            number, name = rules[at, place], f"f{places[view_field.field.name]}"
+            text = value_text(number, view_field, "v")
+            if text != "v" and number not in made:
+                made.add(number)
+                lines.append(f"    x{number} = nones if {name} is nones else [{text} for v in {name}]")
+            columns.append(name if text == "v" else f"x{number}")
+        tables.setdefault(f"zip({', '.join(columns)})", []).append(at)
+    for table, takers in tables.items():
+        lines += [f"    rows = list({table})", *(f"    extend_{at}(rows)" for at in takers)]
+    return lines
+
+
+def _write_windows(kind: Kind, views: tuple[View, ...], places: dict[str, int]) -> list[str]:
+    """
+    Write what puts the readings into the blocks of their sources, one after the other.
+    """
+    if all(view.every_ms is None for view in views):
+        return []
+    columns = ["times", *(f"f{places[name]}" for name in gathered(kind, views))]
+    return [
+        f"    for at_ms, source, row in zip(times, f{places[kind.source]}, zip({', '.join(columns)})):",
+        "        block = blocks.get(source)",
+        "        if block is not None and block.start <= at_ms < block.end:",
+        "            block.rows.append(row)",
+        f"            if len(block.rows) >= {block_rows(kind)}:",
+        "                block.fold()",
+        "        else:",
+        "            join(source, at_ms, row)",
+    ]
