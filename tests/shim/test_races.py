@@ -36,7 +36,7 @@ PLANTED = {
         "	sweep(e, epoch, reason); /*",
         "	e->epoch_ = epoch; /*",
     ),
-    "a drop is not counted": ("			empty(slot);\n			MARK(&e->stats_.dropped[reason], ", "			empty(slot);\n			((void)reason, "),
+    "a drop is not counted": ("MARK(&e->stats_.dropped[reason], ", "((void)reason, "),
     "a put does not ask": ("	if (code != EDGE_OK)\n		goto dropped;\n", ""),
 }
 
