@@ -5,6 +5,7 @@ Idle: how often its threads wake. Paced: CPU per 17-field reading (16 points and
 64 points a message, as the C shim sends them, with the collector running. Backlog: memory after many readings with the
 collector away. CPU is the time that all threads of the process ran, from its own clock, divided by the readings that it
 stored; on a machine with other work a reading costs up to three times as much, so look at the load that is printed.
+It takes about three minutes, and says on stderr where it is; ``--backlog 1000000`` takes five more.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from edge_sdk.policy_file import find_policy
 PER_S: Final = 60
 PER_MESSAGE: Final = 64
 POINTS: Final = 16
+SAID_EVERY: Final = 50_000
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,13 @@ def cost_of(pid: int) -> Cost:
         wakes += next(int(line.split()[1]) for line in lines if line.startswith("voluntary"))
     cpu_s = time.clock_gettime(~pid << 3 | 2)  # the clock of another process, as clock_getcpuclockid() names it
     return Cost(cpu_s, wakes, int(fields[21]) * os.sysconf("SC_PAGESIZE"))
+
+
+def say(what: str) -> None:
+    """
+    Say on stderr what is being done: it takes minutes.
+    """
+    print(f"agent: {what}", file=sys.stderr, flush=True)
 
 
 class Firmware:
@@ -152,9 +161,11 @@ def paced(folder: Path, config: Config, seconds: int) -> dict[str, float]:
     with collector(folder / "collector", port), agent(folder) as pid:
         firmware = Firmware(folder / "run" / "edge.sock", config)
         time.sleep(5)
+        say(f"idle for {seconds} s")
         before = cost_of(pid)
         time.sleep(seconds)
         idle = cost_of(pid)
+        say(f"{PER_S} readings a second for {seconds} s")
         readings = make_readings(PER_S * seconds)
         began = time.monotonic()
         for start in range(0, len(readings), 4):
@@ -182,16 +193,23 @@ def backlog(folder: Path, config: Config, count: int) -> dict[str, float]:
     """
     Measure memory and CPU when *count* readings come as fast as they are taken, with the collector away.
     """
+    before_counts = status_beside(config).counts["recorded"]
+    say(f"{count} readings as fast as they are taken, the collector away")
     with agent(folder) as pid:
         firmware = Firmware(folder / "run" / "edge.sock", config)
         before = cost_of(pid)
         readings = make_readings(2000)
         at = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
         for start in range(0, count, len(readings)):
-            firmware.send(readings, at + start * 1000 // PER_S)
+            firmware.send(readings[: count - start], at + start * 1000 // PER_S)
+            if start and start % SAID_EVERY == 0:
+                say(f"{start} of {count} readings, {cost_of(pid).resident / 1e6:.1f} MB")
         time.sleep(3)
         after = cost_of(pid)
         firmware.close()
+    kept = status_beside(config).counts["recorded"] - before_counts
+    if kept < count - DEVICES:
+        raise RuntimeError(f"{kept} readings were taken of {count}")
     return {"resident": after.resident / 1e6, "cpu": (after.cpu_s - before.cpu_s) / count * 1e6}
 
 
@@ -200,8 +218,8 @@ def main() -> None:
     Run, and print the rows.
     """
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.agent", description=__doc__)
-    arguments.add_argument("--seconds", type=int, default=60)
-    arguments.add_argument("--backlog", type=int, default=1_000_000)
+    arguments.add_argument("--seconds", type=int, default=45, help="idle, and as long again at 60 readings a second")
+    arguments.add_argument("--backlog", type=int, default=200_000, help="readings with the collector away; 0 for none")
     chosen = arguments.parse_args()
     with TemporaryDirectory() as folder:
         place = Path(folder) / "house"

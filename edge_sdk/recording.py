@@ -58,6 +58,7 @@ class Recording:
         self._losses: Counter[tuple[str, Reason]] = Counter()
         self._allowed: frozenset[tuple[str, str]] = frozenset()
         self._is_shut = False
+        self._is_ahead = False
         self._is_unseen_lost = False
         self._now = Now(0, 0, 0)
 
@@ -117,6 +118,15 @@ class Recording:
             for at, *values in zip(mono_ms, *columns.values(), strict=True):
                 self.record(kind, dict(zip(columns, values, strict=True)), Mono(at))
 
+    def compile_ahead(self) -> None:
+        """
+        Expect columns: have what takes them compiled at each binding, and not when the first of a kind come.
+        """
+        with self.lock:
+            self._is_ahead = True
+            for kind in self._minimisers:
+                self._compile_columns(kind)
+
     def record_strictly(self, kind: str, fields: Mapping[str, Any], at: int | Mono | None = None) -> int:
         """
         Do as :meth:`record`, but raise when anything of the reading is dropped.
@@ -158,6 +168,8 @@ class Recording:
         }
         self._by_column = {}
         self._bound = policy.kinds, {kind: [outlet for outlet, _ in bound] for kind, bound in by_kind.items()}
+        for kind in self._minimisers if self._is_ahead else ():
+            self._compile_columns(kind)
         self._declared = frozenset(policy.kinds)
         seen = {
             (kind, view_field.field.name)

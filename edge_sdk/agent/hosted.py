@@ -320,6 +320,7 @@ def _opened(config: Config, link: Link) -> tuple[Running, Accounts]:
     check_apart(config)
     running = Running(config, None, link)
     line = running.site.line
+    line.recording.compile_ahead()
     with line.recording.lock:
         accounts = Accounts(line.recording)
     if accounts.is_first:

@@ -157,6 +157,17 @@ def test_a_rebinding_between_two_of_them_counts_at_once(parts: Site) -> None:
     assert recording.totals()["no_grant"] == SEVERAL
 
 
+def test_columns_compiled_ahead_follow_every_binding(parts: Site) -> None:
+    recording = parts.line.recording
+    recording.compile_ahead()
+    for _ in range(2):
+        recording.record_columns("inverter", columns_of([reading(1)] * SEVERAL), times(parts))
+        parts.line.binding.erase(["monitoring"])
+        recording.record_columns("inverter", columns_of([reading(1)] * SEVERAL), times(parts))
+        parts.line.step(parts.clock.now())
+    assert recording.totals() == {"no_grant": 2 * SEVERAL, "recorded": 2 * SEVERAL}
+
+
 def test_a_line_that_steps_beside_them_loses_and_doubles_nothing(parts: Site) -> None:
     def record() -> None:
         for _ in range(100):

@@ -24,7 +24,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final
 
-from tests.fault.network.misdeeds import HALFWAY, MISDEEDS, STALL_S, Exchange, reset
+from tests.fault.network.misdeeds import HALFWAY, MISDEEDS, PORTAL, STALL_S, Exchange, reset, written
 
 CONNECTIONS: Final = ("serve", "refuse", "silent", "plain", "cut")
 _VERSIONS: Final = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1, "1.2": ssl.TLSVersion.TLSv1_2}
@@ -46,7 +46,7 @@ class Chaos:
         self._connection = "serve"
         self._tls: ssl.SSLContext | None = None
         self._requests: list[dict[str, Any]] = []
-        self._accepted = 0
+        self._accepted = self._told = 0
         self._capture = Path(capture) if capture else None
         self._chance = random.Random(seed)
         self._lock = threading.Lock()
@@ -71,8 +71,8 @@ class Chaos:
                 self._tls = _context(order["certificate"], order.get("version", ""))
             if "tell" not in order:
                 return {}
-            told = {"requests": self._requests, "accepted": self._accepted}
-            self._requests, self._accepted = [], 0
+            told = {"requests": self._requests, "accepted": self._accepted - self._told}
+            self._requests, self._told = [], self._accepted
             return told
 
     def _accept(self) -> None:
@@ -96,7 +96,10 @@ class Chaos:
                 reset(client)
             else:
                 self._note(client.recv(4096, socket.MSG_PEEK))  # the first that is said, before TLS: names, if any
-                if tls is not None and how != "plain":
+                if how == "plain":
+                    client.sendall(written(200, PORTAL))
+                    return
+                if tls is not None:
                     client = tls.wrap_socket(client, server_side=True)
                 with client, client.makefile("rb") as stream:
                     while self._serve_one(client, stream, number):
@@ -106,6 +109,8 @@ class Chaos:
         head = _head(stream)
         if not head:
             return False
+        if self._connection != "serve":  # one that was kept from better days
+            reset(client)
         method, path, _ = head.decode("latin-1").split("\r\n", 1)[0].split(" ", 2)
         pairs = (line.split(": ", 1) for line in head.decode("latin-1").split("\r\n")[1:] if ": " in line)
         headers = {name.lower(): value for name, value in pairs}

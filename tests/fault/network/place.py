@@ -190,11 +190,14 @@ def times_asked(seconds: float) -> float:
 
 
 @contextmanager
-def settled(folder: Path, *, timeout_ms: int = TIMEOUT_MS) -> Iterator[Place]:
+def settled(folder: Path, *, timeout_ms: int = TIMEOUT_MS, policy: str = "", outbox: str = "") -> Iterator[Place]:
     """
-    Lend a household whose device has heard what it has to hear.
+    Lend a household whose device has heard what it has to hear; *outbox* are lines of that table of site.toml.
     """
-    site, clock = sites.local_site(folder), WrongClock(folder)
+    site = sites.local_site(folder, granted=(), policy=policy) if policy else sites.local_site(folder)
+    clock = WrongClock(folder)
+    if outbox:
+        site.edit(("[outbox]", f"[outbox]\n{outbox}"))
     with sites.serving(site, env=clock.environ) as port, proxying(folder, port) as proxy, sites.opened(site) as parts:
         place = Place(site, _device(site, parts, proxy, timeout_ms), proxy, clock)
         try:
