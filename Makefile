@@ -15,6 +15,10 @@ CROSS_CC := ziglang>=0.13,<1
 # Fuzzing from inside Python; has wheels for some machines only.
 ATHERIS := atheris>=2.3
 FUZZ_S  := 300
+# What a gateway might use instead, for bench-peers; of the ThingsBoard gateway its storage alone is run.
+PEERS := opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 glean-sdk==71.0.0 paho-mqtt==2.2.0 \
+         simplejson==4.3.0 pybase64==1.5.1
+PEER_ALONE := thingsboard-gateway==3.8.5
 
 SOURCES := $(sort $(shell find edge_sdk -type f -not -name '*.pyc')) pyproject.toml README.md LICENSE
 PYTEST  := -m pytest --durations=10 -rs
@@ -22,7 +26,7 @@ PYTEST  := -m pytest --durations=10 -rs
 BESIDE  := PYTHONSAFEPATH=1 PYTHONPATH= EDGE_TEST_WHEEL=1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-faults test-cross test-arm test-fuzz test-interop check bench bench-check docs lock audit sbom clean
+.PHONY: help demo test test-all test-faults test-cross test-arm test-fuzz test-interop check bench bench-check bench-peers docs lock audit sbom clean
 .PHONY: part-core part-shell node FORCE
 
 help:  ## Say what can be made
@@ -86,6 +90,9 @@ bench: $(VENV)/.dev  ## Print speed and bytes on this machine
 bench-check: $(VENV)/.dev  ## Fail where recording or sealing takes over 5 % more instructions than the baseline
 	$(VENV)/bin/python -m benchmarks.instructions --check
 
+bench-peers: $(VENV)/.dev $(VENV)/.peers  ## The same readings through a script, this line and its peers; tables, JSON, plots
+	$(VENV)/bin/python -m benchmarks.compare --peers $(VENV)/peers/bin/python
+
 docs: $(VENV)/.dev  ## Write the documents that are made from the package (docs/policies.md)
 	$(VENV)/bin/python -m tests.docs.policies_page
 
@@ -131,6 +138,13 @@ $(VENV)/.made:
 $(VENV)/.dev: pyproject.toml $(LOCKS)/dev.txt | $(VENV)/.made
 	$(VENV)/bin/python $(PIP) install --require-hashes -r $(LOCKS)/dev.txt
 	$(VENV)/bin/python $(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Apart from the rest: nothing of a peer is installed beside this package.
+$(VENV)/.peers: Makefile | $(VENV)/.made
+	@rm -rf $(VENV)/peers && $(VENV)/bin/python -m venv $(VENV)/peers
+	$(VENV)/peers/bin/python $(PIP) install $(PEERS)
+	$(VENV)/peers/bin/python $(PIP) install --no-deps $(PEER_ALONE)
 	@touch $@
 
 $(TOOLS)/.made: $(LOCKS)/tools.txt | $(VENV)/.made

@@ -8,9 +8,8 @@ are closed at each change of epoch, so that none carries two tags.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from edge_sdk.carrying import carry, let_go
 from edge_sdk.clock import Now
@@ -58,6 +57,24 @@ async def drive(
 
     Connections are closed at each change of epoch, so that none carries two tags.
     """
+    stopping = asyncio.ensure_future(stopped.wait())  # one for all requests: a task for each cost a tenth of it
+    try:
+        await _correspond(uplink, transport, on_writer=on_writer, watch=watch, stopped=stopped, stopping=stopping)
+    finally:
+        stopping.cancel()
+        await asyncio.wait({stopping})
+    await let_go(transport)
+
+
+async def _correspond(
+    uplink: Uplink,
+    transport: Transport,
+    *,
+    on_writer: OnWriter,
+    watch: Watch,
+    stopped: asyncio.Event,
+    stopping: asyncio.Future[Any],
+) -> None:
     epoch: int | None = None
     trip: Trip | int | None = None
     while not stopped.is_set():
@@ -65,33 +82,31 @@ async def drive(
             trip = await on_writer(uplink.next_trip)
         if not isinstance(trip, Trip):
             if trip < IDLE_MS:
-                await _pause(trip, stopped)
+                await asyncio.wait({stopping}, timeout=trip / 1000)
                 trip = None
                 continue
-            trip = await _found(watch, uplink, stopped)
+            trip = await _found(watch, uplink, stopping)
             if trip is None:
                 continue
         if epoch is not None and trip.epoch != epoch:
             await let_go(transport)
         epoch = trip.epoch
-        answer = await _send(transport, trip, stopped, _asker(on_writer, uplink, trip))
+        answer = await _send(transport, trip, stopping, _asker(on_writer, uplink, trip))
         if answer is not None or not stopped.is_set():
             trip = await on_writer(_settler(uplink, trip, answer))
-    await let_go(transport)
 
 
 async def _send(
-    transport: Transport, trip: Trip, stopped: asyncio.Event, may_go_on: Callable[[], Awaitable[bool]]
+    transport: Transport, trip: Trip, stopping: asyncio.Future[Any], may_go_on: Callable[[], Awaitable[bool]]
 ) -> Response | TransportFault | WrongHost | None:
     """
-    Return the answer to *trip*, None where there was none before *stopped*: a slow collector holds up no stop.
+    Return the answer to *trip*, None where there was none before the stop: a slow collector holds up no stop.
     A mistake of the transport is returned as well, so that it is told; so is that another host answered.
 
     While a batch is under way its permission is asked for again and again; a withdrawal breaks it off, connection and
     all. What has left the socket by then may arrive.
     """
     sending = asyncio.ensure_future(carry(transport, trip.request))
-    stopping = asyncio.ensure_future(stopped.wait())
     try:
         while not sending.done() and not stopping.done():
             await asyncio.wait({sending, stopping}, timeout=_ASK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
@@ -106,8 +121,7 @@ async def _send(
         if not sending.done():
             sending.cancel()
             await let_go(transport)
-        stopping.cancel()
-        await asyncio.wait({sending, stopping}, timeout=_BREAK_OFF_S)
+            await asyncio.wait({sending}, timeout=_BREAK_OFF_S)
 
 
 def _asker(on_writer: OnWriter, uplink: Uplink, trip: Trip) -> Callable[[], Awaitable[bool]]:
@@ -131,9 +145,9 @@ def _settler(
     return settle
 
 
-async def _found(watch: Watch, uplink: Uplink, stopped: asyncio.Event) -> Trip | None:
+async def _found(watch: Watch, uplink: Uplink, stopping: asyncio.Future[Any]) -> Trip | None:
     """
-    Return the next request as soon as there is one, None when *stopped* before.
+    Return the next request as soon as there is one, None when the stop came before.
     """
 
     def look(now: Now) -> Trip | None:
@@ -141,16 +155,9 @@ async def _found(watch: Watch, uplink: Uplink, stopped: asyncio.Event) -> Trip |
         return trip if isinstance(trip, Trip) else None
 
     looking = asyncio.ensure_future(watch(look))
-    stopping = asyncio.ensure_future(stopped.wait())
     try:
         await asyncio.wait({looking, stopping}, return_when=asyncio.FIRST_COMPLETED)
         return looking.result() if looking.done() else None
     finally:
         looking.cancel()
-        stopping.cancel()
-        await asyncio.wait({looking, stopping})
-
-
-async def _pause(wait_ms: int, stopped: asyncio.Event) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stopped.wait(), wait_ms / 1000)
+        await asyncio.wait({looking})

@@ -29,7 +29,7 @@ from tests.fault.sweep import Counts, Report, sweep
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
-PARTS = 8
+PARTS, STATE_PARTS = 8, 24
 BAD = [name for name in SABOTAGE if name != "none"]
 REFUSALS = {
     "full for a while": Fault(fail_errno=errno.ENOSPC, fail_count=40),
@@ -149,12 +149,12 @@ def test_no_kill_before_any_call_loses_an_acknowledged_batch(good: Recorded, ent
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", range(STATE_PARTS))
 def test_no_power_cut_loses_an_acknowledged_batch(good: Recorded, entered: Enter, part: int) -> None:
-    report = good.sweep_states(every=PARTS, first=part)
+    report = good.sweep_states(every=STATE_PARTS, first=part)
     entered("collector, power cut", report)
     assert not report.violations, str(report)
-    assert report.checked > 2000 // PARTS
+    assert report.checked > 2000 // STATE_PARTS
 
 
 @pytest.mark.slow

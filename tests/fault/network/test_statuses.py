@@ -111,6 +111,7 @@ def ask_time(place: Place) -> None:
 WANTED: Final = {"downlink": ask_downlink, "recipients": ask_recipients, "time": ask_time}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mended")
 @pytest.mark.parametrize("lane", WANTED)
 @EACH
@@ -122,6 +123,7 @@ def test_no_status_in_place_of_a_document_loses_a_reading(
     settle(place, account, entered, lane)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mended")
 @EACH
 def test_no_status_in_place_of_the_next_root_loses_a_reading(
@@ -137,6 +139,7 @@ def test_no_status_in_place_of_the_next_root_loses_a_reading(
     settle(place, account, entered, "root")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mended")
 @EACH
 def test_a_withdrawal_is_told_whatever_is_answered_before(

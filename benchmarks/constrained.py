@@ -1,0 +1,186 @@
+"""
+``python -m benchmarks.constrained``: the line on a board that has little: memory, processor, a slow card.
+
+One gateway in a process of its own records at a steady pace, seals, and sends to a collector outside the limits; at
+the end every reading is opened and compared by value, so a row that is printed lost nothing. How each limit is made:
+
+memory      RLIMIT_DATA: what the process may have of memory of its own. Peak resident is what it really took.
+processor   SIGSTOP and SIGCONT in turn, 20 ms of every 200: a tenth of one core.
+slow disk   a preloaded library (slow.c) in which each fsync and fdatasync takes so much longer.
+medium      an ext4 in a file on a loop device of its own; bytes are the device's own statistics. Wants root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.compare import equal
+from benchmarks.line import make_site
+from benchmarks.peers import collector
+from edge_sdk.bench.workload import just_before, make_policy, make_readings
+
+HERE: Final = Path(__file__).resolve().parent
+MIB: Final = 1 << 20
+ON_S, OFF_S = 0.02, 0.18
+FLUSH_EVERY: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    What a run has to do with.
+    """
+
+    data_bytes: int | None = None
+    duty: bool = False
+    preload: Mapping[str, str] = field(default_factory=dict)
+
+
+def main() -> None:
+    """
+    Run each constraint and print what came of it.
+    """
+    arguments = argparse.ArgumentParser(prog="python -m benchmarks.constrained", description=__doc__)
+    arguments.add_argument("--readings", type=int, default=4000)
+    arguments.add_argument("--per-s", type=int, default=500)
+    chosen = arguments.parse_args()
+    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}  {platform.machine()}  Python {platform.python_version()}  "
+          f"{chosen.readings} readings of 17 fields at {chosen.per_s} a second, X-Wing, one purpose")  # fmt: skip
+    print(f"{'':34}{'CPU us':>9}{'peak MiB':>10}{'record p99 us':>15}{'max ms':>9}{'to the end s':>14}{'disk B':>9}")
+    with tempfile.TemporaryDirectory() as made:
+        slow = str(_slow_library(Path(made)))
+        for name, limits in constraints(slow).items():
+            with tempfile.TemporaryDirectory() as folder:
+                _print(name, run(Path(folder), limits, chosen), None)
+        _on_a_medium_of_its_own(Path(made), chosen)
+
+
+def constraints(slow: str) -> dict[str, Limits]:
+    """
+    Return the constraints by name, given the preloaded library.
+    """
+    delays = {f"each fsync {ms} ms longer": ms for ms in (50, 500)}
+    return {
+        "none": Limits(),
+        "64 MB of memory of its own": Limits(data_bytes=64 * MIB),
+        "128 MB of memory of its own": Limits(data_bytes=128 * MIB),
+        "a tenth of a core": Limits(duty=True),
+        **{
+            name: Limits(preload={"LD_PRELOAD": slow, "EDGE_SLOW_FSYNC_MS": str(ms)}) for name, ms in delays.items()
+        },
+        "64 MB, a tenth, 50 ms": Limits(64 * MIB, duty=True, preload={"LD_PRELOAD": slow, "EDGE_SLOW_FSYNC_MS": "50"}),
+    }
+
+
+def run(folder: Path, limits: Limits, chosen: argparse.Namespace) -> dict[str, Any]:
+    """
+    Run one gateway under *limits* and return what it told, after every reading was compared by value.
+    """
+    site = folder / "site"
+    config = make_site(site, make_policy(1), per_batch=FLUSH_EVERY)
+    start_ms = just_before(int(time.time() * 1000), chosen.readings)
+    command = [sys.executable, "-m", "benchmarks.paced", site, start_ms, chosen.readings, chosen.per_s]
+    if limits.data_bytes is not None:
+        command = ["sh", "-c", f'ulimit -d {limits.data_bytes >> 10}; exec "$@"', "sh", *command]
+    with ExitStack() as stack:
+        apart = Path(stack.enter_context(tempfile.TemporaryDirectory()))  # not on the gateway's medium
+        shutil.move(site / "collector", apart / "collector")
+        stack.enter_context(collector(apart / "collector", int(config.address.rsplit(":", 1)[1])))
+        child = stack.enter_context(
+            subprocess.Popen(
+                list(map(str, command)),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, **limits.preload},
+            )
+        )
+        if limits.duty:
+            stack.enter_context(_duty(child))
+        said, complained = child.communicate(timeout=900)
+        if child.returncode:
+            raise RuntimeError(f"the gateway ended with {child.returncode}: {complained[-1500:]}")
+        equal(apart, make_readings(chosen.readings, start_ms=start_ms))
+    told: dict[str, Any] = json.loads(said)
+    return told
+
+
+@contextmanager
+def _duty(child: subprocess.Popen[str]) -> Iterator[None]:
+    over = threading.Event()
+
+    def turn() -> None:
+        while not over.wait(ON_S):
+            child.send_signal(signal.SIGSTOP)  # which does nothing to one that has ended and was waited for
+            over.wait(OFF_S)
+            child.send_signal(signal.SIGCONT)
+
+    turning = threading.Thread(target=turn, daemon=True)
+    turning.start()
+    try:
+        yield
+    finally:
+        over.set()
+        turning.join()
+
+
+def _on_a_medium_of_its_own(scratch: Path, chosen: argparse.Namespace) -> None:
+    image, place = scratch / "image", scratch / "medium"
+    place.mkdir()
+    try:
+        with image.open("wb") as made:
+            made.truncate(256 * MIB)
+        subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, capture_output=True)
+        loop = subprocess.run(["losetup", "-f", "--show", image], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        print("a medium of its own: not allowed here")
+        return
+    device = loop.stdout.strip()
+    try:
+        subprocess.run(["mount", device, place], check=True, capture_output=True)
+        try:
+            before = _written(device)
+            told = run(place, Limits(), chosen)
+            os.sync()
+            _print("an ext4 of its own", told, (_written(device) - before) / chosen.readings)
+        finally:
+            subprocess.run(["umount", place], check=True)
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True)
+
+
+def _written(device: str) -> int:
+    return int(Path(f"/sys/block/{Path(device).name}/stat").read_text().split()[6]) * 512
+
+
+def _slow_library(folder: Path) -> Path:
+    built = folder / "slow.so"
+    compiler = os.environ.get("CC", "cc")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", built, HERE / "slow.c", "-ldl"], check=True)
+    return built
+
+
+def _print(name: str, told: dict[str, Any], disk: float | None) -> None:
+    shown = "-" if disk is None else f"{disk:.0f}"
+    print(f"{name:34}{told['cpu']:9.1f}{told['peak'] / MIB:10.1f}{told['p99']:15.0f}{told['max']:9.1f}"
+          f"{told['wall']:14.1f}{shown:>9}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
