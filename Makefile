@@ -26,7 +26,7 @@ PYTEST  := -m pytest --durations=10 -rs
 BESIDE  := PYTHONSAFEPATH=1 PYTHONPATH= EDGE_TEST_WHEEL=1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-faults test-cross test-fuzz test-interop check bench bench-check bench-peers docs lock audit sbom clean
+.PHONY: help demo test test-all test-faults test-cross test-arm test-fuzz test-interop check bench bench-check bench-peers docs lock audit sbom clean
 .PHONY: part-core part-shell node FORCE
 
 help:  ## Say what can be made
@@ -60,6 +60,9 @@ test-faults: $(WHEEL)/.installed  ## Kills, power cuts and media that refuse, on
 test-cross: $(WHEEL)/.installed  ## The C shim on other machines under qemu-user, against the agent of this one
 	$(WHEEL)/bin/python $(PIP) install '$(CROSS_CC)'
 	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) -o faulthandler_timeout=0 tests/shim/cross.py
+
+test-arm: $(WHEEL)/.installed  ## Core, vectors, and lines from end to end in Python of emulated arm64 and armhf (BOARDS=armhf: one)
+	$(WHEEL)/bin/python tests/arm.py $(VENV)/arm $(DIST)/*.whl $(BOARDS)
 
 test-fuzz: $(WHEEL)/.installed  ## Made up: all that comes from outside (atheris, FUZZ_S seconds), and what the agent sends the shim (10^7)
 	$(WHEEL)/bin/python $(PIP) install '$(ATHERIS)'

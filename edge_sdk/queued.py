@@ -1,8 +1,9 @@
 """
 What an operator may know of a queue without opening it: whose batches wait, how many rows and bytes, since when.
 
-Read beside a running gateway or without one; nothing is written, sent or decrypted for showing. :func:`check_queue`
-tries whether everything that is stored opens, keeps only the answer, and says what the gateway will do about it.
+Read beside a running gateway or without one; nothing is written, sent or decrypted for showing. :func:`windows_at`
+opens what windows gather and keeps only their number; :func:`check_queue` tries whether everything that is stored
+opens, keeps only the answer, and says what the gateway will do about it.
 
 Neighbours: beside tells the same per purpose for ``status``; rights tells the household what its rows say.
 """
@@ -10,6 +11,7 @@ Neighbours: beside tells the same per purpose for ``status``; rights tells the h
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -35,9 +37,10 @@ _MOST_LINES: Final = 20  # of what SQLite finds wrong
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """
-    One batch, or the rows of one that is open. ``state`` is open, waiting, or why it was set aside.
+    One batch, the rows of an open one, or windows. ``state`` is open, gathering, waiting, or why it was set aside.
 
-    ``age_ms`` is by the clock of the site; None where it is not kept.
+    ``rows`` of what is gathering are windows: each becomes a row when it closes. ``age_ms`` is by the clock of the
+    site; None where it is not kept.
     """
 
     purpose: str
@@ -77,6 +80,20 @@ def queue_of(config: Config) -> list[Waiting]:
     finally:
         outbox.close()
     return found
+
+
+def windows_at(config: Config) -> list[Waiting]:
+    """
+    Return for each purpose of the site of *config* how many windows are open, as of its last flush.
+
+    Raises:
+        NotProvisioned: when the site is not enrolled, or was wiped.
+        StorageError: when a file cannot be read.
+    """
+    open_windows: Counter[str] = Counter()
+    for stream in holdings(config).streams:
+        open_windows[stream.record.purpose] += sum(len(source.windows) for source in stream.sources)
+    return [Waiting(purpose, "gathering", count, 0, None) for purpose, count in sorted(open_windows.items()) if count]
 
 
 def check_queue(config: Config) -> Iterator[Finding]:

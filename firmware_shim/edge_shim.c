@@ -37,8 +37,10 @@
 #define FIRST_PAUSE_MS 25u      /* doubled by each try, and as much again */
 #define LAST_PAUSE_MS 1000u     /* a failed try costs 3 us; a longer pause only loses points */
 #define BEAT_MS 1000u           /* between counters that changed and a message without points that tells them */
-#define PACE_MAX 0x100000u      /* points a second that nobody reaches: no limit */
+#define PACE_BITS 20            /* points a second that nobody reaches: no limit */
 
+/* What the results of a WELCOME mean, by 4 bits each from the right: how far the code lies below EDGE_EPROTO. */
+#define REFUSALS 0x987310u
 enum { INTEGER, REAL, TRUTH };                  /* kinds of value in a slot */
 enum { SOURCE = 1 << 16, TEXT = 2 << 16 };      /* uses of a label, above its slot in the key; a free one has key 0 */
 enum { OFFLINE, GREETED, WELCOMED, LIVE };      /* phases of a connection */
@@ -75,8 +77,8 @@ static void zero(volatile void *memory, size_t size)
 		*at++ = 0;
 }
 
-/* Copy ${from}, ${least} to ${most} printable ASCII characters, and a zero. Answer 1, or 0 where it is not that. */
-static int copy_text(char *to, const char *from, uint32_t least, uint32_t most)
+/* Copy ${from}, up to ${most} printable ASCII characters, and a zero. Answer how many with the zero, or 0. */
+static uint32_t copy_text(char *to, const char *from, uint32_t most)
 {
 	uint32_t length = 0;
 
@@ -88,7 +90,7 @@ static int copy_text(char *to, const char *from, uint32_t least, uint32_t most)
 		to[length] = from[length];
 	}
 	to[length] = 0;
-	return length >= least;
+	return length + 1u;
 }
 
 /* ------------------------------------------------------------------------------------------------------- grants */
@@ -96,7 +98,7 @@ static int copy_text(char *to, const char *from, uint32_t least, uint32_t most)
 /* Answer whether ${slot}'s point may leave now: put since anything was withdrawn, for a purpose that is granted. */
 static int may_leave(const edge_t *e, const edge_slot_t *slot)
 {
-	return ((slot->meta_ ^ e->epoch_) & ~EDGE_ALL_PURPOSES) == 0 && (slot->id_ >> 12 & e->mask_) != 0;
+	return (slot->meta_ ^ e->epoch_) >> EDGE_PURPOSES == 0 && (slot->id_ >> 12 & e->mask_) != 0;
 }
 
 static int code_of(const edge_t *e, uint32_t id, uint32_t grant, uint64_t now)
@@ -108,7 +110,9 @@ static int code_of(const edge_t *e, uint32_t id, uint32_t grant, uint64_t now)
 
 int edge_allowed(const edge_t *e, uint32_t id)
 {
-	return e != NULL && code_of(e, id, LOAD(&e->grant_), edge_now_ms()) == EDGE_OK;
+	uint64_t now = edge_now_ms();
+
+	return e != NULL && code_of(e, id, LOAD(&e->grant_), now) == EDGE_OK;
 }
 
 /* --------------------------------------------------------------------------------------------------------- ring */
@@ -117,48 +121,39 @@ int edge_allowed(const edge_t *e, uint32_t id)
  * Each slot has a turn: `position` when it is free for the point of that position, `position + 1` when that point is
  * complete. A thread takes a position by moving head, which is the count of points stored; the pump gives the slot back for the next round.
  */
-static edge_slot_t *claim(edge_t *e, uint32_t *position)
+static int claim(edge_t *e, edge_slot_t **slot, uint32_t *position)
 {
-	uint32_t at = GLANCE(&e->stats_.stored);
-	edge_slot_t *slot;
 	int32_t ahead;
+	uint32_t at;
 
-	for (;;) {
-		slot = &e->config_.slots[at & (e->config_.slot_count - 1u)];
-		ahead = (int32_t)(LOAD(&slot->turn_) - at);
+	do {
+		at = GLANCE(&e->stats_.stored);
+		*slot = &e->config_.slots[at & (e->config_.slot_count - 1u)];
+		*position = at;
+		ahead = (int32_t)(LOAD(&(*slot)->turn_) - at);
 		if (ahead < 0)
-			return NULL;
-		if (ahead > 0)
-			at = GLANCE(&e->stats_.stored);
-		else if (__atomic_compare_exchange_n(&e->stats_.stored, &at, at + 1u, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-			break;
-	}
-	*position = at;
-	return slot;
-}
-
-/* Count a point dropped for ${reason}. */
-static void drop(edge_t *e, int reason)
-{
-	(void)__atomic_fetch_add(&e->stats_.dropped[reason], 1u, __ATOMIC_RELAXED);
+			return 0; /* the point of a round ago is still there */
+	} while (ahead > 0 ||
+	    !__atomic_compare_exchange_n(&e->stats_.stored, &at, at + 1u, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	return 1;
 }
 
 /* ${meta}: the source slot, above it the kind of value. What is asked first is what a refusal is counted as. */
 static int put(edge_t *e, uint32_t id, uint32_t meta, uint64_t at_ms, uint64_t bits)
 {
 	uint64_t now = edge_now_ms();
-	uint32_t position, grant;
+	uint32_t position, grant, at = (uint32_t)at_ms;
 	edge_slot_t *slot;
 	int code = EDGE_EINVAL, reason = EDGE_DROP_INVALID;
 
 	if (e == NULL || e->ready_ == 0)
 		return code;
-	if (at_ms == EDGE_NOW)
-		at_ms = now;
 	if ((id & FIELD_BITS) == 0)
 		goto dropped;
 	code = EDGE_ECLOCK;
-	if (now - at_ms > DAY_MS) /* of a time ahead the difference wraps: that is over a day too */
+	if (at_ms == EDGE_NOW)
+		at = (uint32_t)now;
+	else if (now - at_ms > DAY_MS) /* of a time ahead the difference wraps: that is over a day too */
 		goto dropped;
 	reason = EDGE_DROP_DENIED;
 	grant = LOAD(&e->grant_);
@@ -167,18 +162,17 @@ static int put(edge_t *e, uint32_t id, uint32_t meta, uint64_t at_ms, uint64_t b
 		goto dropped;
 	reason = EDGE_DROP_FULL;
 	code = EDGE_EFULL;
-	slot = claim(e, &position);
-	if (slot == NULL)
+	if (!claim(e, &slot, &position))
 		goto dropped;
 	slot->id_ = id;
 	slot->meta_ = meta | (grant & ~EDGE_ALL_PURPOSES);
-	slot->at_ = (uint32_t)at_ms;
+	slot->at_ = at;
 	slot->bits_[0] = (uint32_t)bits;
 	slot->bits_[1] = (uint32_t)(bits >> 32);
 	STORE(&slot->turn_, position + 1u);
 	return EDGE_OK;
 dropped:
-	drop(e, reason);
+	(void)__atomic_fetch_add(&e->stats_.dropped[reason], 1u, __ATOMIC_RELAXED);
 	return code;
 }
 
@@ -240,7 +234,7 @@ static void give_back(edge_t *e, uint32_t position)
  */
 static uint32_t sift(edge_t *e, uint32_t epoch, int reason, uint32_t end)
 {
-	uint32_t position, count = 0, whole = 1;
+	uint32_t position, count = 0, whole = 1, meta;
 	edge_slot_t *slot;
 
 	for (position = e->tail_; position != end; position++) {
@@ -250,17 +244,19 @@ static uint32_t sift(edge_t *e, uint32_t epoch, int reason, uint32_t end)
 			e->unpublished_ = 1;
 			continue;
 		}
-		if ((slot->meta_ & ~EDGE_ALL_PURPOSES) == epoch)
-			slot->meta_ ^= epoch ^ e->epoch_;
+		meta = slot->meta_ ^ epoch;
+		if (meta >> EDGE_PURPOSES == 0)
+			slot->meta_ = meta ^ e->epoch_;
 		if (slot->id_ == 0)
 			continue;
 		if (may_leave(e, slot)) {
 			count += whole;
 		} else {
 			empty(slot);
-			drop(e, reason);
+			MARK(&e->stats_.dropped[reason], GLANCE(&e->stats_.dropped[reason]) + 1u); /* no put counts these two */
 		}
 	}
+	give_back(e, e->tail_); /* what was dropped at the front */
 	return count;
 }
 
@@ -269,25 +265,22 @@ static void sweep(edge_t *e, uint32_t epoch, int reason)
 {
 	e->unpublished_ = 0;
 	(void)sift(e, epoch, reason, GLANCE(&e->stats_.stored));
-	give_back(e, e->tail_);
 }
 
 /* Make ${mask} the granted purposes; what may not leave any more is dropped for ${reason}. */
 static void set_grant(edge_t *e, uint32_t mask, int reason)
 {
-	uint32_t ended = e->mask_ & ~mask, epoch = e->epoch_;
+	uint32_t before = e->mask_, epoch = e->epoch_;
 
-	if (mask == e->mask_)
+	if (mask == before)
 		return;
 	e->unsent_ = 1;
 	e->mask_ = mask;
-	if (ended != 0)
+	if ((before & ~mask) != 0)
 		e->epoch_ = epoch + EDGE_ALL_PURPOSES + 1u;
 	STORE(&e->grant_, mask | e->epoch_);
-	if (ended != 0) {
-		sweep(e, epoch, reason);
-		zero(e->buffer_, sizeof e->buffer_); /* the points sent last */
-	}
+	sweep(e, epoch, reason); /* where nothing ended it finds nothing to drop */
+	zero(e->buffer_, sizeof e->buffer_); /* the points sent last */
 	if (e->config_.on_grant != NULL)
 		e->config_.on_grant(e->config_.user, mask, e->generation_);
 }
@@ -299,28 +292,30 @@ static int declare(edge_t *e, uint32_t key, uint32_t id, const char *text)
 {
 	edge_label_t *label, *place = NULL;
 	char *checked;
-	uint32_t left;
+	uint32_t left, texts = key >> 17; /* 1 where a slot has any number of them, told apart by the id */
 
 	if (e == NULL || e->ready_ == 0 || (id & FIELD_BITS) == 0)
 		return EDGE_EINVAL;
 	checked = (char *)e->buffer_; /* no message is in it between two calls */
 	zero(checked, sizeof label->text_);
-	if (!copy_text(checked, text, key < TEXT, key < TEXT ? EDGE_ID_MAX : EDGE_TEXT_MAX))
+	if (copy_text(checked, text, texts != 0 ? EDGE_TEXT_MAX : EDGE_ID_MAX) + texts < 2)
 		return EDGE_EINVAL;
 	for (label = e->config_.labels, left = e->config_.label_count; left != 0; label++, left--) {
-		if (label->key_ == key && (key < TEXT || label->id_ == id))
+		if (((label->key_ ^ key) | ((label->id_ ^ id) & (0u - texts))) == 0)
 			break;
 		if (label->key_ == 0)
 			place = label;
 	}
-	if (left == 0)
+	if (left == 0) {
 		label = place;
-	else if (label->id_ == id && strcmp(label->text_, checked) == 0)
-		return EDGE_OK;
-	else if (key < TEXT && STORED(e) != 0)
-		return EDGE_EBUSY; /* points of the old device would be told as the new one's */
-	if (label == NULL)
-		return EDGE_ETABLE;
+		if (label == NULL)
+			return EDGE_ETABLE;
+	} else {
+		if (label->id_ == id && strcmp(label->text_, checked) == 0)
+			return EDGE_OK;
+		if (texts == 0 && STORED(e) != 0)
+			return EDGE_EBUSY; /* points of the old device would be told as the new one's */
+	}
 	memcpy(label->text_, checked, sizeof label->text_);
 	label->id_ = id;
 	label->key_ = key;
@@ -351,7 +346,7 @@ static uint8_t *head(uint8_t *at, uint32_t argument, uint32_t major)
 	uint32_t bits = 0, low = argument;
 
 	if (argument >= 24) {
-		bits = argument <= 0xFF ? 8 : argument <= 0xFFFF ? 16 : 32;
+		bits = argument >> 8 == 0 ? 8 : argument >> 16 == 0 ? 16 : 32;
 		low = 24 + (bits >> 4);
 	}
 	*at++ = (uint8_t)(major << 5 | low);
@@ -367,8 +362,8 @@ static uint8_t *number(uint8_t *at, uint32_t value)
 	return head(at, value, 0);
 }
 
-/* The byte ${initial} and eight more. */
-static uint8_t *eight(uint8_t *at, uint32_t initial, uint64_t bits)
+/* The byte ${initial} and eight more. Not inlined: twice is longer than a call. */
+__attribute__((noinline)) static uint8_t *eight(uint8_t *at, uint32_t initial, uint64_t bits)
 {
 	uint32_t high = (uint32_t)(bits >> 32), low = (uint32_t)bits, i;
 
@@ -409,20 +404,6 @@ static uint8_t *begin(edge_t *e, uint32_t elements, uint32_t type)
 	e->buffer_[0] = (uint8_t)(4 << 5 | elements);
 	e->buffer_[1] = (uint8_t)type;
 	return &e->buffer_[2];
-}
-
-static uint8_t *drops(edge_t *e, uint8_t *at)
-{
-	uint32_t i, counter;
-
-	e->told_drops_ = 0;
-	*at++ = 4 << 5 | 5;
-	for (i = 0; i < 5; i++) {
-		counter = GLANCE(&e->stats_.dropped[i]);
-		e->told_drops_ += counter;
-		at = number(at, counter);
-	}
-	return at;
 }
 
 /* The connection is of no use any more because of ${why}. */
@@ -467,17 +448,17 @@ static int send_hello(edge_t *e)
 /* Send what is new and granted, devices before their texts. Answer 1 when nothing of it is left. */
 static int send_labels(edge_t *e)
 {
-	uint32_t use, left;
+	uint32_t left;
 	edge_label_t *label;
 	uint8_t *at;
 
-	for (use = 1; e->unsent_ != 0 && use <= TEXT >> 16; use++) {
+	for (; e->unsent_ != 0; e->unsent_ = e->unsent_ << 1 & 3u) { /* the use that is next: SOURCE, TEXT, none */
 		for (label = e->config_.labels, left = e->config_.label_count; left != 0; label++, left--) {
-			if (label->unsent_ != use || (label->id_ >> 12 & e->mask_) == 0)
+			if (label->unsent_ != e->unsent_ || (label->id_ >> 12 & e->mask_) == 0)
 				continue;
 			if (e->rounds_ == 0)
 				return 0;
-			at = begin(e, 4, UP_SOURCE - 1 + use);
+			at = begin(e, 4, UP_SOURCE - 1 + e->unsent_);
 			at = number(at, label->key_ & 0xFFFFu);
 			at = number(at, label->id_ & FIELD_BITS);
 			if (!transmit(e, text(at, label->text_)))
@@ -485,7 +466,6 @@ static int send_labels(edge_t *e)
 			label->unsent_ = 0;
 		}
 	}
-	e->unsent_ = 0;
 	return 1;
 }
 
@@ -509,16 +489,15 @@ static uint8_t *point(uint8_t *at, const edge_slot_t *slot, uint32_t t0)
 
 /*
  * Send one message of at most ${limit} points. Where there are none it has the counters alone, and goes when they
- * changed, or when nothing was said for a good part of the time to live. Answer 1 when points went.
+ * changed, or when nothing was said for a good part of the time to live. Answer how many points went.
  */
-static int send_batch(edge_t *e, uint32_t limit)
+static uint32_t send_batch(edge_t *e, uint32_t limit)
 {
-	uint32_t quiet = (uint32_t)e->now_ms_ - e->spoke_ms_, told = e->told_drops_, count, left, position, t0 = 0;
+	uint32_t quiet = (uint32_t)e->now_ms_ - e->spoke_ms_, drops = 0, count, counter, i, position, t0 = 0;
 	const edge_slot_t *slot;
 	uint8_t *at;
 
-	count = left = sift(e, e->epoch_, EDGE_DROP_EXPIRED, e->tail_ + limit);
-	give_back(e, e->tail_); /* what was dropped at the front */
+	count = sift(e, e->epoch_, EDGE_DROP_EXPIRED, e->tail_ + limit);
 	position = e->tail_;
 	at = begin(e, count != 0 ? 5 : 3, count != 0 ? UP_BATCH : UP_BEAT);
 	at = integer(at, e->sent_);
@@ -526,32 +505,33 @@ static int send_batch(edge_t *e, uint32_t limit)
 		t0 = complete(e, position)->at_;
 		at = integer(at, e->now_ms_ + (uint64_t)(int64_t)(int32_t)(t0 - (uint32_t)e->now_ms_));
 	}
-	at = drops(e, at);
+	*at++ = 4 << 5 | 5;
+	for (i = 0; i < 5; i++) {
+		counter = GLANCE(&e->stats_.dropped[i]);
+		drops += counter;
+		at = number(at, counter);
+	}
 	if (count != 0)
 		at = head(at, count, 4);
-	else if (quiet < BEAT_MS || (told == e->told_drops_ && quiet < e->ttl_ms_ / 4))
-		goto untold;
-	for (; left != 0; position++) {
+	else if (quiet < BEAT_MS || (drops == e->told_drops_ && quiet < e->ttl_ms_ / 4))
+		return 0;
+	for (i = count; i != 0; position++) {
 		slot = complete(e, position);
 		if (slot->id_ != 0) {
 			at = point(at, slot, t0);
-			left--;
+			i--;
 		}
 	}
-	if (!transmit(e, at)) {
-		told--;
-		goto untold;
-	}
-	if (count == 0)
+	if (!transmit(e, at))
 		return 0;
-	e->sent_ += count;
-	e->allowance_ -= count << 10;
-	e->batch_ms_ = (uint32_t)e->now_ms_;
-	give_back(e, position);
-	return 1;
-untold:
-	e->told_drops_ = told;
-	return 0;
+	e->told_drops_ = drops;
+	if (count != 0) {
+		e->sent_ += count;
+		e->allowance_ -= count << 10;
+		e->batch_ms_ = (uint32_t)e->now_ms_;
+		give_back(e, position);
+	}
+	return count;
 }
 
 /*
@@ -567,20 +547,19 @@ static void send_points(edge_t *e)
 	e->allowance_ += (waited < 1024u ? waited : 1024u) * e->points_per_s_;
 	if (e->allowance_ > most)
 		e->allowance_ = most;
-	while (e->rounds_ != 0 && (limit = STORED(e)) != 0) {
-		if (limit > e->max_points_)
+	do {
+		if (e->rounds_ == 0)
+			return; /* the agent was just told something: no beat is due */
+		limit = STORED(e);
+		if (limit >= e->max_points_)
 			limit = e->max_points_;
-		else if (limit != e->max_points_ && (uint32_t)e->now_ms_ - e->batch_ms_ < e->config_.linger_ms)
-			break;
+		else if ((uint32_t)e->now_ms_ - e->batch_ms_ < e->config_.linger_ms)
+			limit = 0;
 		if (e->allowance_ >> 10 < limit) {
 			e->blocked_ = 1;
 			return;
 		}
-		if (!send_batch(e, limit))
-			break;
-	}
-	if (e->blocked_ == 0)
-		(void)send_batch(e, 0);
+	} while (send_batch(e, limit) != 0);
 }
 
 /* Send the firmware's answer to a wipe, once no put of before it is still writing. Answer 1 when none is owed. */
@@ -592,7 +571,7 @@ static int send_wiped(edge_t *e)
 	if (answer < WIPE_CLEARED || (e->wipe_told_ | e->unpublished_) != 0)
 		return 1;
 	at = number(begin(e, 3, UP_WIPED), e->wipe_id_);
-	*at++ = answer == WIPE_FAILED;
+	*at++ = (uint8_t)(answer - WIPE_CLEARED);
 	e->wipe_told_ = (uint32_t)transmit(e, at);
 	return e->wipe_told_ != 0;
 }
@@ -606,7 +585,7 @@ static int send_wiped(edge_t *e)
 static int parse(const uint8_t *at, uint32_t left, uint32_t numbers[6])
 {
 	const uint8_t *end = at + left;
-	uint32_t expected = 4 << 5, want = 2, i, low, bytes;
+	uint32_t expected = 4 << 5, want = 2, i, low, size;
 
 	for (i = 0; i < want; i++) {
 		if (at == end)
@@ -614,12 +593,12 @@ static int parse(const uint8_t *at, uint32_t left, uint32_t numbers[6])
 		low = *at++ ^ expected; /* of another major type this is 32 or more */
 		expected = 0;
 		if (low >= 24) {
-			bytes = 1u << (low & 3u);
-			if (low > 26 || (uint32_t)(end - at) < bytes)
+			size = low - 24u; /* the head is of 1, 2 or 4 bytes more */
+			if (size > 2 || (uint32_t)(end - at) < 1u << size)
 				return 0;
-			for (low = 0, left = bytes; left != 0; left--)
+			for (low = 0, left = 1u << size; left != 0; left--)
 				low = low << 8 | *at++;
-			if (low < 24 || low >> (bytes >> 1) * 8 == 0)
+			if (low < 24 || low >> size * 8 == 0)
 				return 0;
 		}
 		numbers[i] = low;
@@ -636,20 +615,18 @@ static int parse(const uint8_t *at, uint32_t left, uint32_t numbers[6])
 
 static int take_welcome(edge_t *e, const uint32_t numbers[4])
 {
-	static const int8_t codes[6] = {EDGE_EPROTO, EDGE_EVERSION, EDGE_ESCHEMA, EDGE_ESITE, EDGE_EBUSY, EDGE_ENOTREADY};
-
-	uint32_t most, pace;
+	uint32_t most, pace, result = numbers[1];
 
 	if (e->phase_ != GREETED)
 		return 0;
-	if (numbers[1] != 0) {
-		leave(e, codes[numbers[1] < 6 ? numbers[1] : 0]);
+	if (result != 0) {
+		leave(e, EDGE_EPROTO - (result < 6 ? (int)(REFUSALS >> result * 4 & 15u) : 0));
 	} else if (numbers[0] - EDGE_WIRE_MIN > EDGE_WIRE_MAX - EDGE_WIRE_MIN) {
 		leave(e, EDGE_EVERSION);
 	} else {
 		e->phase_ = WELCOMED;
 		most = numbers[2] - 1u < EDGE_POINTS_MAX ? numbers[2] : EDGE_POINTS_MAX;
-		pace = numbers[3] - 1u < PACE_MAX ? numbers[3] : PACE_MAX;
+		pace = (numbers[3] - 1u) >> PACE_BITS == 0 ? numbers[3] : 1u << PACE_BITS;
 		e->points_per_s_ = pace;
 		e->max_points_ = most < pace ? most : pace;
 		e->allowance_ = pace << 10;
@@ -711,7 +688,7 @@ static int take(edge_t *e, const uint8_t *bytes, uint32_t size)
 	}
 	if (numbers[1] == DOWN_WELCOME)
 		return take_welcome(e, numbers + 2);
-	if (e->phase_ < WELCOMED || numbers[3] > EDGE_ALL_PURPOSES)
+	if (e->phase_ < WELCOMED || numbers[3] >> EDGE_PURPOSES != 0)
 		return 0;
 	return numbers[1] == DOWN_STATE ? take_state(e, numbers + 2) : take_wipe(e, numbers[2], numbers[3]);
 }
@@ -723,11 +700,12 @@ static void listen_down(edge_t *e)
 
 	for (rounds = ROUNDS; rounds != 0 && e->phase_ != OFFLINE; rounds--) {
 		size = recv(e->fd_, e->buffer_, sizeof e->buffer_, MSG_DONTWAIT | MSG_TRUNC);
-		if (size < 0 && errno == EAGAIN)
+		if (size <= 0) {
+			if (size == 0 || errno != EAGAIN)
+				leave(e, EDGE_EOFFLINE);
 			return;
-		if (size <= 0)
-			leave(e, EDGE_EOFFLINE);
-		else if ((size_t)size > sizeof e->buffer_ || !take(e, e->buffer_, (uint32_t)size))
+		}
+		if ((size_t)size > sizeof e->buffer_ || !take(e, e->buffer_, (uint32_t)size))
 			e->stats_.bad_messages++;
 	}
 }
@@ -757,7 +735,7 @@ static void dial(edge_t *e)
 		leave(e, EDGE_EOFFLINE);
 }
 
-static int pump(edge_t *e)
+static void talk(edge_t *e)
 {
 	uint64_t now = edge_now_ms();
 	int back = now < e->now_ms_;
@@ -778,13 +756,6 @@ static int pump(edge_t *e)
 	e->blocked_ = 0;
 	if (e->phase_ >= WELCOMED && send_wiped(e) && e->phase_ == LIVE && send_labels(e))
 		send_points(e);
-	if (e->phase_ == LIVE)
-		return (int)STORED(e);
-	if (e->phase_ == OFFLINE) {
-		(void)close(e->fd_); /* of -1 it does nothing */
-		e->fd_ = -1;
-	}
-	return e->why_;
 }
 
 int edge_pump(edge_t *e)
@@ -794,13 +765,16 @@ int edge_pump(edge_t *e)
 	if (e == NULL || e->ready_ == 0)
 		return EDGE_EINVAL;
 	if (e->pid_ == (int32_t)getpid()) {
-		code = pump(e);
+		talk(e);
 	} else {
 		MARK(&e->grant_, 0u);
-		(void)close(e->fd_); /* the child's copy; the parent keeps its own */
-		e->fd_ = -1;
-		code = EDGE_EFORK;
+		leave(e, EDGE_EFORK);
 	}
+	if (e->phase_ == OFFLINE) {
+		(void)close(e->fd_); /* of -1 it does nothing; in a child the parent keeps its own */
+		e->fd_ = -1;
+	}
+	code = e->phase_ == LIVE ? (int)STORED(e) : e->why_;
 	errno = before;
 	return code;
 }
@@ -812,10 +786,10 @@ int edge_fd(const edge_t *e)
 
 int edge_next_ms(const edge_t *e)
 {
-	uint32_t waiting;
+	uint32_t waiting, ms = 1000;
 
 	if (e == NULL || e->ready_ == 0)
-		return 1000;
+		return (int)ms;
 	if (e->phase_ != LIVE)
 		return (int)e->pause_ms_;
 	if ((e->blocked_ | e->unpublished_ | e->unsent_) != 0)
@@ -823,7 +797,9 @@ int edge_next_ms(const edge_t *e)
 	waiting = STORED(e);
 	if (waiting >= e->max_points_)
 		return 0;
-	return waiting != 0 && e->config_.linger_ms < 1000u ? (int)e->config_.linger_ms : 1000;
+	if (waiting != 0 && e->config_.linger_ms < ms)
+		ms = e->config_.linger_ms;
+	return (int)ms;
 }
 
 /* -------------------------------------------------------------------------------------------------- the other calls */
@@ -839,11 +815,12 @@ static void forget(edge_t *e)
 static void draw_nonce(edge_t *e)
 {
 	int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+	ssize_t drawn;
 
-	if (read(fd, e->boot_nonce_, sizeof e->boot_nonce_) <= 0)
-		e->boot_nonce_[1] = (uint32_t)e->pid_;
+	e->boot_nonce_[1] = (uint32_t)e->pid_;
+	drawn = read(fd, e->boot_nonce_, sizeof e->boot_nonce_);
 	(void)close(fd);
-	e->boot_nonce_[0] ^= (uint32_t)e->now_ms_;
+	e->boot_nonce_[0] ^= (uint32_t)e->now_ms_ + (uint32_t)drawn;
 }
 
 /* Take over the configuration. Answer a code; only after EDGE_OK does ${e} answer calls. */
@@ -856,10 +833,10 @@ static int take_over(edge_t *e)
 	if (e->now_ms_ == 0)
 		return EDGE_ESYS;
 	if (config->schema_hash == NULL || config->on_wipe == NULL || config->slots == NULL || config->socket_path == NULL ||
-	    !copy_text(e->site_, config->site, 1, EDGE_SITE_MAX) || !copy_text(e->name_, config->name, 0, EDGE_NAME_MAX) ||
+	    copy_text(e->site_, config->site, EDGE_SITE_MAX) < 2 || copy_text(e->name_, config->name, EDGE_NAME_MAX) == 0 ||
 	    (config->label_count != 0 && config->labels == NULL))
 		return EDGE_EINVAL;
-	if (!copy_text(e->to_.path_, config->socket_path, 1, EDGE_PATH_MAX))
+	if (copy_text(e->to_.path_, config->socket_path, EDGE_PATH_MAX) < 2)
 		return EDGE_EPATH;
 	if (slots - 2u > EDGE_SLOTS_MAX - 2u || (slots & (slots - 1u)) != 0)
 		return EDGE_ESLOTS;

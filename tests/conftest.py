@@ -20,7 +20,9 @@ NO_SKIPS = os.environ.get("EDGE_TEST_ALL") == "1"
 # No deadline: a slow core is no fault. `make test` answers the same twice; `make test-all` looks further.
 settings.register_profile("short", deadline=None, derandomize=True)
 settings.register_profile("all", deadline=None, max_examples=1000, print_blob=True)
-settings.load_profile("all" if NO_SKIPS else "short")
+settings.register_profile("few", deadline=None, derandomize=True, max_examples=8)
+FEW = os.environ.get("EDGE_TEST_FEW") == "1"  # an emulated machine: see tests/arm.py
+settings.load_profile("all" if NO_SKIPS else "few" if FEW else "short")
 
 
 @pytest.fixture

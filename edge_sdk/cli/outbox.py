@@ -18,7 +18,7 @@ from edge_sdk.config import Config
 from edge_sdk.core.units import DAY_MS, HOUR_MS, MINUTE_MS
 from edge_sdk.errors import FolderInUse, LifecycleRefused, StorageError
 from edge_sdk.gateway import Gateway
-from edge_sdk.queued import Waiting, check_queue, queue_of
+from edge_sdk.queued import Waiting, check_queue, queue_of, windows_at
 from edge_sdk.requests import Asked, Wish
 
 _UNITS: Final = (("d", DAY_MS), ("h", HOUR_MS), ("min", MINUTE_MS), ("s", 1_000))
@@ -31,7 +31,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     saying = "what waits to be sent; send it now, or send nothing"
     outbox = commands.add_parser("outbox", help=saying, description=__doc__)
     verbs = outbox.add_subparsers(metavar="VERB", required=True)
-    listing = _with_config(verbs.add_parser("list", help="purposes, rows, bytes and ages of what waits"))
+    saying = "purposes, rows, bytes and ages of what waits, and how many windows gather rows"
+    listing = _with_config(verbs.add_parser("list", help=saying))
     listing.add_argument("--batches", action="store_true", help="a line for each batch")
     listing.add_argument("--json", action="store_true", help="every batch, as JSON")
     listing.set_defaults(func=_list)
@@ -50,13 +51,16 @@ def _with_config(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    found = queue_of(Config.read(arguments.config))
+    config = Config.read(arguments.config)
+    found, windows = queue_of(config), windows_at(config)
     if arguments.json:
-        print(json.dumps([asdict(one) for one in found], indent=2))
-    elif not found:
+        print(json.dumps([asdict(one) for one in (*found, *windows)], indent=2))
+    elif not found and not windows:
         print("nothing waits")
     else:
         lines = [_line(1, one) for one in found] if arguments.batches else _sums(found)
+        # No batch yet, no size: each is a row when it closes.
+        lines += [[one.purpose, one.state, "-", f"{one.rows:,}", "-", "-"] for one in windows]
         headings = ["purpose", "state", "batches", "rows", "bytes", "oldest"]
         print_table("what waits, as of the last flush", headings, lines)
     return 0

@@ -19,12 +19,12 @@ from edge_sdk import Gateway
 from edge_sdk.core.shim_ids import Schema
 from edge_sdk.policy_file import find_policy
 from tests.agent.shim import Shim, connected
-from tests.site import LocalSite, environ, local_site, reached
+from tests.site import SLOWNESS, LocalSite, environ, local_site, reached
 
 FIELDS: Final = {"serial": 1, "power": 2, "energy": 3, "state": 4, "ssid": 5, "alarm.serial": 6, "alarm.code": 7}
 MONITORING, ALARMS, IMPROVEMENT, RESEARCH = 1, 2, 4, 8
 INVERTER, ALARM, METER = 1, 2, 3
-WAIT_S: Final = 30.0
+WAIT_S: Final = 30.0 * SLOWNESS
 
 
 @dataclass

@@ -14,7 +14,9 @@ from typing import Any, Final, Self
 
 import cbor2
 
-WAIT_S: Final = 20.0
+from tests.site import SLOWNESS
+
+WAIT_S: Final = 20.0 * SLOWNESS
 NO_DROPS: Final = (0, 0, 0, 0, 0)
 
 

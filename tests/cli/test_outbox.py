@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -31,10 +32,11 @@ def change(site: LocalSite, statement: str) -> None:
         assert database.execute(statement).rowcount > 0
 
 
-def listed(site: LocalSite, capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+def listed(site: LocalSite, capsys: pytest.CaptureFixture[str], *, gathering: bool = False) -> list[dict[str, object]]:
+    """Return what is listed of rows, or of windows that gather some."""
     said = called(capsys, "outbox", "list", "--json", "--config", site.toml)
     assert said.code == 0, said
-    return [dict(one) for one in json.loads(said.out)]
+    return [dict(one) for one in json.loads(said.out) if (one["state"] == "gathering") == gathering]
 
 
 def test_an_empty_queue_is_said_to_be_empty(site: LocalSite, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,6 +57,29 @@ def test_open_rows_are_listed_by_purpose(site: LocalSite, capsys: pytest.Capture
     assert [(one["purpose"], one["state"], one["rows"]) for one in listed(site, capsys)] == [("monitoring", "open", 10)]
 
 
+def test_windows_that_gather_are_listed_by_purpose(site: LocalSite, capsys: pytest.CaptureFixture[str]) -> None:
+    with sites.opened(site) as parts:
+        for serial in ("4080001", "4080002"):
+            parts.line.recording.record("inverter", reading(1, serial), parts.clock.now().wall_ms)
+        parts.line.step(parts.clock.now(), flush=True)
+    windows = listed(site, capsys, gathering=True)
+    assert [(one["purpose"], one["rows"], one["age_ms"]) for one in windows] == [("improvement", 2, None)]
+    said = called(capsys, "outbox", "list", "--config", site.toml)
+    assert said.out.splitlines()[-1].split() == ["improvement", "gathering", "-", "2", "-", "-"]
+
+
+def test_where_only_windows_gather_something_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    only = sites.POLICY.partition("[purposes.monitoring]")[0] + "[purposes.improvement]"
+    only += sites.POLICY.partition("[purposes.improvement]")[2].partition("[purposes.research]")[0]
+    site = sites.local_site(tmp_path, policy=only)
+    with sites.opened(site) as parts:
+        parts.line.recording.record("inverter", reading(1), parts.clock.now().wall_ms)
+        parts.line.step(parts.clock.now(), flush=True)
+    said = called(capsys, "outbox", "list", "--config", site.toml)
+    assert "nothing waits" not in said.out
+    assert "gathering" in said.out
+
+
 def test_sealed_batches_are_listed_with_rows_bytes_and_age(site: LocalSite, capsys: pytest.CaptureFixture[str]) -> None:
     fill(site, close=True)
     (one,) = listed(site, capsys)
@@ -72,7 +97,7 @@ def test_batches_of_one_purpose_are_summed_unless_each_is_asked_for(
     summed = called(capsys, "outbox", "list", "--config", site.toml).out.splitlines()
     assert summed[2].split()[:4] == ["monitoring", "waiting", "3", "30"]
     each = called(capsys, "outbox", "list", "--batches", "--config", site.toml).out.splitlines()
-    assert [line.split()[:4] for line in each[2:]] == [["monitoring", "waiting", "1", "10"]] * 3
+    assert [line.split()[:4] for line in each[2:5]] == [["monitoring", "waiting", "1", "10"]] * 3
 
 
 def test_a_set_aside_batch_is_listed_with_why(site: LocalSite, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,7 @@ CASE(a_point_let_in_under_an_ended_grant_stays_out_when_the_purpose_is_granted_a
 
 	begin_granted(1);
 	word = shim.grant_;
-	slot = claim(&shim, &position); /* a put that is held up here, in the middle */
+	CHECK(claim(&shim, &slot, &position)); /* a put that is held up here, in the middle */
 	say_state(2, 0);
 	CHECK(edge_pump(&shim) == 1);
 	say_state(3, 1);
@@ -416,7 +416,7 @@ CASE(a_wipe_waits_for_a_put_that_is_still_writing)
 	edge_slot_t *slot;
 
 	begin_granted(1);
-	slot = claim(&shim, &position);
+	CHECK(claim(&shim, &slot, &position));
 	slot->id_ = FIELD_A;
 	slot->bits_[0] = 0x42424242;
 	say_wipe(9, EDGE_ALL_PURPOSES);
