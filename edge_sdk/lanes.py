@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,7 @@ from edge_sdk.core.documents import accept_root, pinned_root
 from edge_sdk.core.envelope import outer
 from edge_sdk.core.keys import authorization, epoch_of, route
 from edge_sdk.core.receipt import Kind, judge
-from edge_sdk.core.retry import delay_s
+from edge_sdk.core.retry import FIRST_S, delay_s, retry_after_s, spread_s
 from edge_sdk.errors import EdgeError, FolderInUse, StorageError
 from edge_sdk.hearing import hear_time
 from edge_sdk.transport import Lane as QueueLane
@@ -36,6 +37,16 @@ MAX_LANES: Final = 8
 _PATH: Final = "/v1/control"
 _CONTENT: Final = {"Content-Type": "application/cose"}
 _FIRST: Final = "lane.bin"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """
+    What came of a try: the receipt where it was signed for, else the pause that was asked for, 0 for none.
+    """
+
+    receipt: bytes | None = None
+    wish_s: float = 0.0
 
 
 def retire(folder: Path) -> None:
@@ -87,6 +98,8 @@ async def deliver(
     """
     Try to deliver every waiting receipt, with full-jitter back-off, until all are delivered or *stopped*.
 
+    One whose collector asks for a later time waits for it (SPEC 3.3); the others are tried meanwhile.
+
     Args:
         transport_to: makes a transport to an address.
         draw: returns random bytes, for the nonce of a request for signed time.
@@ -95,11 +108,15 @@ async def deliver(
     """
     attempt = 0
     clock = Clock()
+    later_ms: dict[Path, int] = {}
     while not stopped.is_set() and (places := waiting(folder)):
         for place in places:
-            receipt = await _deliver_one(place, transport_to, clock, draw)
-            if receipt is not None:
-                _forget(place, receipt)
+            if later_ms.get(place, 0) > clock.now().mono_ms:
+                continue
+            tried = await _deliver_one(place, transport_to, clock, draw)
+            later_ms[place] = clock.now().mono_ms + int(1000 * _pause_s(tried, chance))
+            if tried.receipt is not None:
+                _forget(place, tried.receipt)
         if waiting(folder):
             await _wait(stopped, delay_s(attempt, chance()))
             attempt += 1
@@ -118,11 +135,16 @@ async def deliver_held(
     """
     clock, attempt = Clock(), 0
     while not stopped.is_set():
-        if await _is_signed_for(lane, transport_to(lane.address), clock, draw):
+        tried = await _try(lane, transport_to(lane.address), clock, draw)
+        if tried.receipt is not None:
             return True
-        await _wait(stopped, delay_s(attempt, chance()))
+        await _wait(stopped, max(delay_s(attempt, chance()), _pause_s(tried, chance)))
         attempt += 1
     return False
+
+
+def _pause_s(tried: Tried, chance: Callable[[], float]) -> float:
+    return spread_s(tried.wish_s, FIRST_S, chance()) if tried.wish_s else 0.0
 
 
 async def _wait(stopped: asyncio.Event, seconds: float) -> None:
@@ -150,28 +172,29 @@ def _forget(place: Path, receipt: bytes) -> None:
 
 async def _deliver_one(
     place: Path, transport_to: Callable[[str], Transport], clock: Clock, draw: Draw
-) -> bytes | None:
+) -> Tried:
     """
-    Try once, return the receipt that was signed for; a lane set that cannot be read is tried again like one that is
-    not answered.
+    Try once; a lane set that cannot be read is tried again like one that is not answered.
     """
     try:
         lane = read_lane(place.parent, place.name)
         transport = transport_to(lane.address)
     except EdgeError:
-        return None
-    return lane.receipt if await _is_signed_for(lane, transport, clock, draw) else None
+        return Tried()
+    return await _try(lane, transport, clock, draw)
 
 
-async def _is_signed_for(lane: Lane, transport: Transport, clock: Clock, draw: Draw) -> bool:
+async def _try(lane: Lane, transport: Transport, clock: Clock, draw: Draw) -> Tried:
     try:
         response = await _ask(transport, lane, clock, "POST", _PATH, lane.receipt)
         if response.status == 401:  # a tag of another day is not known: perhaps it is this clock that is wrong
             await hear_time(clock, pinned_root(lane.root), transport, draw=draw, lane=QueueLane.WIPE)
             response = await _ask(transport, lane, clock, "POST", _PATH, lane.receipt)
-        return await _is_receipted(response, transport, lane, clock)
+        if await _is_receipted(response, transport, lane, clock):
+            return Tried(lane.receipt)
+        return Tried(wish_s=retry_after_s(response.headers.get("retry-after", ""), clock.now().wall_s) or 0.0)
     except (EdgeError, OSError):
-        return False
+        return Tried()
     finally:
         await let_go(transport)
 

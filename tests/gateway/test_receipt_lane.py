@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from email.utils import formatdate
 
 import pytest
 
@@ -20,7 +21,7 @@ from edge_sdk.core.receipt import TOO_LARGE, UNPROCESSABLE, WipeReceipt
 from edge_sdk.vault import read_lane
 from tests import site as sites
 from tests.gateway.device import receipt_seed, signed
-from tests.gateway.hostile import Exchange, Hostile
+from tests.gateway.hostile import Exchange, Hostile, answer
 from tests.gateway.test_told_authority import CONTROL, MISDEEDS
 from tests.gateway.test_wipe import deliver, names_in, point, wiped
 from tests.site import LocalSite
@@ -68,6 +69,32 @@ def test_a_receipt_is_kept_as_long_as_it_is_answered_badly(
     deliver(site, answer_ms=100, timeout_s=0.4)
     assert bodies(server)
     assert (site.state / LANE).read_bytes() == kept
+
+
+@pytest.mark.parametrize("header", ["2", "a date"])
+def test_a_receipt_waits_as_long_as_it_is_asked_to(
+    site: LocalSite, server: Hostile, receipt: WipeReceipt, header: str
+) -> None:
+    begun = time.monotonic()
+    wish = header if header == "2" else formatdate(time.time() + 3, usegmt=True)
+    server.next(CONTROL, answer(503, b"", f"Retry-After: {wish}"))
+    deliver(site)
+    assert time.monotonic() - begun >= 2
+    assert len(bodies(server)) == 2  # no try before its time, though the back-off would have had many
+    assert heard(site) == [receipt]
+
+
+def test_a_lane_that_was_asked_to_wait_holds_up_no_other(
+    site: LocalSite, server: Hostile, receipt: WipeReceipt
+) -> None:
+    server.next(CONTROL, answer(503, b"", "Retry-After: 3600"))
+    deliver(site, timeout_s=0.5)
+    kept = (site.state / LANE).read_bytes()
+    (site.state / "lane.1.bin").write_bytes(kept)  # the same receipt a second time serves as another one
+    server.next(CONTROL, answer(503, b"", "Retry-After: 3600"))
+    deliver(site, timeout_s=2)
+    assert names_in(site.state) == {"lock", LANE}
+    assert heard(site) == [receipt]
 
 
 def test_a_receipt_goes_to_the_address_the_site_had_last(site: LocalSite, server: Hostile) -> None:
