@@ -12,6 +12,7 @@ draws nothing: random bytes come in as ``draw(count)``.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -304,7 +305,11 @@ def write_lane(folder: Path, lane: Lane) -> None:
 
     After a power cut: the old or the new one.
     """
-    content: cbor.Value = {
+    files.write(folder / "lane.bin", _encode_lane(lane))
+
+
+def _encode_lane(lane: Lane) -> bytes:
+    content: dict[int, cbor.Value] = {
         0: FORMAT,
         1: lane.routing.reveal(),
         2: lane.address,
@@ -312,7 +317,7 @@ def write_lane(folder: Path, lane: Lane) -> None:
         4: lane.receipt,
         5: lane.key.reveal(),
     }
-    files.write(folder / "lane.bin", cbor.encode(content))
+    return cbor.encode(content | {6: hashlib.sha256(cbor.encode(content)).digest()})
 
 
 def read_lane(folder: Path, name: str = "lane.bin") -> Lane:
@@ -323,13 +328,16 @@ def read_lane(folder: Path, name: str = "lane.bin") -> Lane:
     try:
         fields = Fields(cbor.decode(stored, _STATE_LIMIT, "lane set"), "lane set")
         check_format("lane.bin", fields.take(0, "format", uint()), FORMAT)
-        return Lane(
+        lane = Lane(
             routing=RoutingSecret(fields.take(1, "routing secret", octets(32))),
             address=fields.take(2, "address", text(2048)),
             root=fields.take(3, "root", octets(None, _STATE_LIMIT)),
             receipt=fields.take(4, "receipt", octets(None, _STATE_LIMIT)),
             key=LaneKey(fields.take(5, "lane key", octets(32))),
         )
+        if _encode_lane(lane) != stored:  # with another routing secret no collector would know this device
+            raise Malformed("lane set: its digest is another")
+        return lane
     except (Malformed, ValueError) as error:  # ValueError: a key that is all zero
         raise VaultUnavailable("lane.bin is damaged", hint="enrol the site anew") from error
 

@@ -4,7 +4,8 @@ An older image of the state folder is put back, as from a backup, under a collec
 The image is the folder as it stood after any call of a whole run; the collector is that of the end of the run. No
 number of a stream is used for two rows, no batch id for two batches; what the image had flushed has arrived, what is
 recorded from then on arrives, what was withdrawn meanwhile does not; and who put the folder back is told: each stream
-of the image tells a gap of unknown length for what only the folder that was replaced had.
+of the image tells a gap of unknown length for what only the folder that was replaced had. An image of a clean stop
+cannot: nothing was open in it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from edge_sdk.collector import folder as collecting
 from edge_sdk.collector.gaps import StreamGap
 from edge_sdk.collector.rows import OpenedRow
 from edge_sdk.core.batch import Reason
+from edge_sdk.outbox import Outbox
 from tests.fault.folder import FolderState, materialise
 from tests.fault.line_check import Promised, purposes_of
 from tests.fault.line_plan import AFTER, after_restart
@@ -90,10 +92,20 @@ class Arrived:
         return any(gap.reason is Reason.POWER and gap.count is None for gap in self.gaps)
 
 
+def stopped_cleanly(state: Path) -> bool:
+    """Tell whether the stop that left this folder was a clean one, by what the queue says of it."""
+    outbox = Outbox(state, read_only=True)
+    try:
+        return outbox.number("clean") == 1
+    finally:
+        outbox.close()
+
+
 def put_back(good: Recorded, image: FolderState, folder: Path) -> Counts:
     collector = good.collector_at(len(list(good.snapshots.iterdir())), folder)
     in_image, in_all = Promised.of(image.marks), Promised.of(good.recording.run.marks)
     sent = Arrived.at(collector)
+    was_clean = stopped_cleanly(folder)
     clock = ScriptedClock(in_all.wall_ms)
     clock.reboot(OFF_MS)
     with clock.installed():
@@ -112,7 +124,7 @@ def put_back(good: Recorded, image: FolderState, folder: Path) -> Counts:
     fresh = came.of("research") - sent.of("research")
     assert not [n for n in fresh if n < in_all.at["withdrawn"]], "what was withdrawn came from the image"
     gone = [number for number in range(in_all.recorded) if number not in numbers]
-    if len(gone) > came.evicted:  # only the folder that was replaced knew their number
+    if len(gone) > came.evicted and not was_clean:  # only the folder that was replaced knew their number
         assert came.tells_an_unclean_start, f"{len(gone)} readings are gone, {came.evicted} told"
     return {"produced": in_all.recorded + len(later), "delivered": len(numbers), "counted": len(gone)}
 

@@ -53,7 +53,7 @@ def test_what_is_recorded_is_delivered_once_by_value(served: LocalSite) -> None:
         assert gateway.drain(20) == 0
         status = gateway.status()
     assert energies(served) == list(range(120))
-    assert status.counts["acked"] == 2  # of 60 rows each
+    assert status.counts["acked"] in (2, 3)  # of 60 rows each; the cadence may cut one in two
     assert status.last_error == ""
     assert status.last_acked_ms is not None
     assert served.gaps() == []

@@ -336,6 +336,17 @@ def test_a_damaged_lane_set_is_told_by_name(tmp_path: Path, content: bytes) -> N
         read_lane(tmp_path)
 
 
+def test_no_bit_of_a_lane_set_may_differ(tmp_path: Path) -> None:
+    write_lane(tmp_path, lane_of(RoutingSecret(b"r" * 32)))
+    written = (tmp_path / "lane.bin").read_bytes()
+    for place in range(8 * len(written)):
+        rotten = bytearray(written)
+        rotten[place // 8] ^= 1 << place % 8
+        (tmp_path / "lane.bin").write_bytes(rotten)
+        with pytest.raises(StorageError):
+            read_lane(tmp_path)
+
+
 def test_the_lane_set_is_read_back(tmp_path: Path) -> None:
     write_lane(tmp_path, lane_of(RoutingSecret(b"r" * 32)))
     lane = read_lane(tmp_path)
