@@ -3,9 +3,10 @@
 
 mutmut itself changes functions only, and much of what these rooms promise stands in tables at their top; so its
 operators are applied here to whole modules. Left as they are: docstrings, annotations, imports, ``__all__``, names of
-types, and the wording of errors (all within a ``raise``, every ``hint=`` or table of them, and the name of a field in a message): what a
-message says is no promise, that something is raised is, and a condition before a raise is changed like any other.
-Of what mutmut does to a text, two crosses around it are enough: nobody who overlooks them sees upper case.
+types, and the wording of errors (all within a ``raise``, every ``hint=`` or table of hints, and the name of a field in
+a message): what a message says is no promise, that something is raised is, and a condition before a raise is changed
+like any other. Of what mutmut does to a text, two crosses around it are enough: nobody who overlooks them sees upper
+case.
 
 Runs in an environment of its own and imports nothing of edge_sdk; ``running`` tries what it writes.
 """

@@ -80,7 +80,7 @@ def test_a_closed_room_says_which_state_closed_it_and_what_to_do(state: State) -
     ("state", "event", "said"),
     [
         (State.UNPROVISIONED, Event.ACCOUNT_ACTIVE, "a site that is unprovisioned cannot be told: account active"),
-        (State.UNPROVISIONED, Event.ACCOUNT_SUSPENDED, "a site that is unprovisioned cannot be told: account suspended"),
+        (State.WIPED, Event.ACCOUNT_SUSPENDED, "a site that is wiped cannot be told: account suspended"),
         (State.WIPED, Event.ACCOUNT_CANCELLED, "a site that is wiped cannot be told: account cancelled"),
         (State.ACTIVE, Event.ERASED, "a site that is active cannot be told: erased"),
         (State.SUSPENDED, Event.ENROLLED, "a site that is suspended cannot be told: enrolled"),
