@@ -20,7 +20,7 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 BASELINE: Final = Path(__file__).parent / "instructions.json"
 READINGS: Final = 500
@@ -52,7 +52,7 @@ def main() -> None:
     if shutil.which("valgrind") is None:
         sys.exit("callgrind is a part of valgrind. On Debian and Ubuntu: apt install valgrind")
     counts = {case: count(case) for case in CASES}
-    baseline = json.loads(BASELINE.read_text()) if BASELINE.exists() else {"build": "", "counts": {}}
+    baseline: dict[str, Any] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {"build": "", "counts": {}}
     show(counts, baseline["counts"])
     if chosen.write:
         BASELINE.write_text(json.dumps({"build": build(), "counts": counts}, indent=2) + "\n")
@@ -130,13 +130,13 @@ def show(counts: dict[str, dict[str, int]], before: dict[str, dict[str, int]]) -
             print(f"{case:14} {stage:10} {now:10,} {told}")
 
 
-def verdict(counts: dict[str, dict[str, int]], baseline: dict[str, object]) -> str | int:
+def verdict(counts: dict[str, dict[str, int]], baseline: dict[str, Any]) -> str | int:
     """
     Return 0 where no stage takes too much, else what to say.
     """
     if baseline["build"] != build():
         return f"the baseline is of {baseline['build'] or 'no build'}: write one here, of the commit to compare with"
-    before: dict[str, dict[str, int]] = baseline["counts"]  # type: ignore[assignment]  # read from our own file
+    before: dict[str, dict[str, int]] = baseline["counts"]
     dearer = [
         f"{case} {stage}"
         for case, stages in counts.items()
