@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Final, Protocol
 
 from edge_sdk.clock import mono_ms
@@ -43,9 +44,9 @@ class Guest(Protocol):
     What a site makes of a connection that it accepted.
     """
 
-    def points(self, said: Batch, now_ms: int) -> None:
+    def points(self, said: Sequence[Batch], now_ms: int) -> None:
         """
-        Take points.
+        Take the points of messages that came together.
         """
 
     def beat(self, said: Beat) -> None:
@@ -216,59 +217,80 @@ class Peer:
         """
         Read messages until there are none, or enough, and record what they bring; return how many, and what they cost.
         """
-        messages = cost = 0
-        while messages < MESSAGES_AT_ONCE:
-            try:
-                message = self._socket.recv(MESSAGE_LIMIT + 1)  # of a longer one the rest is gone: too long already
-            except BlockingIOError:
-                break
-            except OSError:
-                message = b""
-            if not message:  # the end; a message of no bytes cannot be told from it
-                self.end()
-                break
-            messages += 1
-            try:
-                cost += self._take(self._decoder.decode(message))
-            except Malformed:
-                self._refuse()
-            if self._is_closed:
-                break
-        if messages and self._guest is not None:
+        said, is_over, is_wrong = self._hear()
+        cost = 0
+        try:
+            for _, several in groupby(said if self._guest is not None else self._greeted(said), type):
+                if self._is_closed:
+                    break
+                cost += self._take(list(several))
+        except Malformed:
+            is_wrong = True
+        if said and self._guest is not None and not self._is_closed:
             self._guest.record()
-        return messages, cost
+        if is_wrong:
+            self.tell(encode_bye(Bye.PROTOCOL))
+        if is_wrong or is_over:
+            self.end()
+        return len(said), cost
 
-    def _take(self, said: Up | None) -> int:
+    def _hear(self) -> tuple[list[Up | None], bool, bool]:
+        """
+        Return what the messages say that have come, as many as one turn takes; whether the end is behind them, and
+        whether something is that is no message.
+        """
+        said: list[Up | None] = []
+        recv, decode = self._socket.recv, self._decoder.decode
+        try:
+            while len(said) < MESSAGES_AT_ONCE:
+                message = recv(MESSAGE_LIMIT + 1)  # of a longer one the rest is gone: too long already
+                if not message:  # the end; a message of no bytes cannot be told from it
+                    return said, True, False
+                said.append(decode(message))
+        except BlockingIOError:
+            return said, False, False
+        except OSError:
+            return said, True, False
+        except Malformed:
+            return said, True, True
+        return said, False, False
+
+    def _take(self, several: Sequence[Up | None]) -> int:
+        """
+        Take messages of one type that came together; return what they cost.
+        """
         guest = self._guest
-        if guest is None:
-            self._take_hello(said)
-            return MESSAGE_COSTS
-        match said:
-            case Batch():
-                guest.points(said, mono_ms())
-                return max(said.count, MESSAGE_COSTS)
-            case Beat():
-                guest.beat(said)
-            case Source() | Text():
-                guest.declare(said)
-            case Wiped():
-                guest.wiped(said)
-            case None:
-                guest.unknown()
-            case Hello():
-                raise Malformed("shim message: a second HELLO")
-        return MESSAGE_COSTS
+        assert guest is not None
+        if batches := [one for one in several if isinstance(one, Batch)]:
+            guest.points(batches, mono_ms())
+            return sum([one.count if one.count > MESSAGE_COSTS else MESSAGE_COSTS for one in batches])
+        for said in several:
+            match said:
+                case Beat():
+                    guest.beat(said)
+                case Source() | Text():
+                    guest.declare(said)
+                case Wiped():
+                    guest.wiped(said)
+                case None:
+                    guest.unknown()
+                case _:
+                    raise Malformed("shim message: a second HELLO")
+        return len(several) * MESSAGE_COSTS
 
-    def _take_hello(self, said: Up | None) -> None:
-        if not isinstance(said, Hello):
+    def _greeted(self, said: list[Up | None]) -> list[Up | None]:
+        """
+        Take the HELLO that *said* begins with; return the rest, which is for nobody where it was refused.
+        """
+        if not said:
+            return said
+        if not isinstance(said[0], Hello):
             raise Malformed("shim message: the first one is HELLO")
-        self._guest = self._greet(self, said)
+        self._guest = self._greet(self, said[0])
         if self._guest is None:
             self.end()
-
-    def _refuse(self) -> None:
-        self.tell(encode_bye(Bye.PROTOCOL))
-        self.end()
+            return []
+        return said[1:]
 
     def _check_hello(self) -> None:
         if self._guest is None:
