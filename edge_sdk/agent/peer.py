@@ -1,8 +1,9 @@
 """
 One connection of a firmware process: read in turn with the others, answered, never waited for.
 
-Reads at most 64 messages at a time; then others have their turn. While messages come, it looks only once a second:
-the kernel keeps what comes meanwhile, and a wake-up costs more than what it brings. Who sends more points than allowed
+Reads at most 64 messages at a time; then others have their turn. While messages come, it looks once a second, or more
+or less often, up to three seconds apart, so that each look brings about as many as half fill a socket: the kernel keeps
+what comes meanwhile, and a wake-up costs more than what a message does. Who sends more points than allowed
 is not read until its time has come, so that the socket fills and the sender keeps or counts what it cannot send.
 Anything that is not as docs/shim_wire.md has it ends the connection.
 """
@@ -33,7 +34,10 @@ from edge_sdk.errors import Malformed
 
 MESSAGES_AT_ONCE: Final = 64
 LOOK_EVERY_S: Final = 1.0
-LOOK_SOON_S: Final = 0.05  # where so many came at one go that the socket may have been full
+LOOK_SOON_S: Final = 0.05  # at least, however many come
+LOOK_LATE_S: Final = 3.0  # at most, however few come: what a killed agent had not read is lost
+FEW: Final = 8  # messages of one look; who sends so few waits a second for the last reading to be complete
+WANTED: Final = 40  # messages of one look; a socket with the kernel's usual buffer holds over 70 of 64 points
 HELLO_WITHIN_S: Final = 5.0
 TURNS_AT_END: Final = 16  # more than a socket holds; who goes on sending is not read for ever
 MESSAGE_COSTS: Final = 8  # points: so that messages without any have their limit too
@@ -108,6 +112,19 @@ class Bucket:
         return 0.0 if self._left > 0 else -self._left / self._per_s + LOOK_EVERY_S / 2
 
 
+def rest_s(rested_s: float, came: int) -> float:
+    """
+    Return for how many seconds to leave messages in the socket, so that about as many come as are wanted.
+
+    Args:
+        rested_s: for how long they were left before; 0 where each was read when it came.
+        came: how many were found.
+    """
+    if not rested_s or came < FEW:
+        return LOOK_EVERY_S if came <= WANTED else LOOK_SOON_S
+    return min(max(rested_s * WANTED / came, LOOK_SOON_S), LOOK_LATE_S)
+
+
 class Peer:
     """
     One connection.
@@ -132,6 +149,7 @@ class Peer:
         self.is_eager = False  # an answer is waited for: look at once
         self._is_listening = False
         self._came = 0  # messages since the last rest
+        self._rested_s = 0.0  # before what is read now; 0 while every message is read as it comes
         self._listen()
         self._late = self._loop.call_later(HELLO_WITHIN_S, self._check_hello)
 
@@ -199,18 +217,19 @@ class Peer:
         elif self._guest is None or self.is_eager or messages == MESSAGES_AT_ONCE or (messages < 2 and due_ms is None):
             self._listen()  # also after one that left nothing open, such as a BEAT: a rest would be a wake-up more
         else:
-            self._rest(LOOK_EVERY_S if self._came + messages <= MESSAGES_AT_ONCE // 2 else LOOK_SOON_S)
+            self._rest(rest_s(self._rested_s, self._came + messages))
         self._came = self._came + messages if self._is_listening else 0
 
     def _listen(self) -> None:
         if not self._is_listening:
-            self._is_listening = True
+            self._is_listening, self._rested_s = True, 0.0
             self._loop.add_reader(self._socket, self._look)
 
     def _rest(self, wait_s: float) -> None:
         if self._is_listening:
             self._is_listening = False
             self._loop.remove_reader(self._socket)
+        self._rested_s = wait_s
         self._timer = self._loop.call_later(wait_s, self._look)
 
     def _read_some(self) -> tuple[int, int]:
