@@ -199,8 +199,10 @@ def test_a_withdrawal_on_a_full_disk_stops_at_once_and_is_finished_when_there_is
     hear(site, parts, after_ms=60_000)
     shutil.copytree(site.folder, site.folder.parent / "copy")
     with sites.opened(LocalSite(site.folder.parent / "copy")) as copy:
-        assert copy.line.consent.statement is not None
-        assert copy.line.consent.statement.version == parts.line.consent.statement.version  # type: ignore[union-attr]
+        here, there = parts.line.consent.statement, copy.line.consent.statement
+        assert here is not None
+        assert there is not None
+        assert there.version == here.version
         assert streams_of(copy, "improvement") == []
 
 
