@@ -14,7 +14,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from edge_sdk.config import LOOPBACK
+from edge_sdk.config import LOOPBACK, Config
 from edge_sdk.errors import ConfigError, UplinkError, WrongHost
 from edge_sdk.transport import MAX_RESPONSE_BYTES, Request, Response
 
@@ -131,6 +131,16 @@ class HttpTransport:
             skip_auto_headers=("Accept", "Accept-Encoding"),
             auto_decompress=False,
         )
+
+
+def transport_to(config: Config, address: str) -> HttpTransport:
+    """
+    Return a transport to *address* by the time limit, proxy and pins of a site.
+
+    Raises:
+        ConfigError: as :class:`HttpTransport`.
+    """
+    return HttpTransport(address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins)
 
 
 def _pinned(pins: frozenset[bytes]) -> aiohttp.Fingerprint:

@@ -13,6 +13,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Self, TypeVar
 
 from edge_sdk.carrying import let_go
@@ -24,7 +25,7 @@ from edge_sdk.courier import drive
 from edge_sdk.errors import LifecycleRefused, Refused
 from edge_sdk.events import Event, tell
 from edge_sdk.firmware import FirmwareLink
-from edge_sdk.http_transport import HttpTransport
+from edge_sdk.http_transport import transport_to
 from edge_sdk.lanes import deliver, deliver_held
 from edge_sdk.opening import chance, draw, open_site
 from edge_sdk.requests import Wish
@@ -42,9 +43,7 @@ class Running:
     """
 
     def __init__(self, config: Config, transport: Transport | None, firmware: FirmwareLink | None = None) -> None:
-        self._transport = transport or HttpTransport(
-            config.address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
-        )
+        self._transport = transport or transport_to(config, config.address)
         self.site, self._writer = open_site(config, firmware)
         self._process = os.getpid()
         self._thread: threading.Thread | None = None
@@ -110,7 +109,9 @@ class Running:
             RuntimeError: when the writer ended on a mistake of ours.
         """
         self.check_process()
-        await self._writer.call_async(lambda _: None)
+        answer = self._writer.watch_async(lambda _: True)
+        self._writer.wake()  # its next look comes early, and not once more a job
+        await answer
 
     def start(self) -> None:
         """
@@ -280,8 +281,8 @@ class Running:
         """
         Deliver the receipt of this erase, which no file holds, until *stopped*; return whether it was signed for.
         """
-        lane, config = self.site.lane, self.site.config
-        return await deliver_held(lane, transport_to=_carrier(config), chance=chance, draw=draw, stopped=stopped)
+        lane, reach = self.site.lane, partial(transport_to, self.site.config)
+        return await deliver_held(lane, transport_to=reach, chance=chance, draw=draw, stopped=stopped)
 
     def _stop_sending(self) -> None:
         self._is_ending = True
@@ -301,14 +302,8 @@ class Running:
             raise
 
 
-def _carrier(config: Config) -> Callable[[str], Transport]:
-    return lambda address: HttpTransport(
-        address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
-    )
-
-
 async def _deliver(config: Config, stopped: asyncio.Event) -> None:
-    await deliver(config.folder, transport_to=_carrier(config), chance=chance, draw=draw, stopped=stopped)
+    await deliver(config.folder, transport_to=partial(transport_to, config), chance=chance, draw=draw, stopped=stopped)
 
 
 def _deliver_in_time(config: Config) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 from edge_sdk.agent.accounts import Accounts
@@ -25,7 +26,7 @@ from edge_sdk.core.shim_ids import ALL_PURPOSES, Schema
 from edge_sdk.core.shim_wire import MAX_POINTS, WIRE, Bye, Hello, Result, Wiped, encode_state, encode_welcome
 from edge_sdk.errors import ConfigError, EdgeError, StorageError
 from edge_sdk.events import Event, tell
-from edge_sdk.http_transport import HttpTransport
+from edge_sdk.http_transport import transport_to
 from edge_sdk.lanes import deliver
 from edge_sdk.opening import chance, draw
 from edge_sdk.policy_file import load_policy, policy_text
@@ -198,9 +199,7 @@ class Hosted:
         with contextlib.suppress(EdgeError):
             await deliver(
                 config.folder,
-                transport_to=lambda address: HttpTransport(
-                    address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
-                ),
+                transport_to=partial(transport_to, config),
                 chance=chance,
                 draw=draw,
                 stopped=self._stopped,

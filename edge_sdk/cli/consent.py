@@ -11,8 +11,8 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from edge_sdk import files
@@ -22,7 +22,7 @@ from edge_sdk.core.keys import LedgerKey
 from edge_sdk.core.receipt import WipeReceipt
 from edge_sdk.erasing import erase_unopened
 from edge_sdk.errors import FolderInUse, LifecycleRefused, Refused, StorageError, VaultUnavailable
-from edge_sdk.http_transport import HttpTransport
+from edge_sdk.http_transport import transport_to
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.lanes import deliver, deliver_held, waiting
 from edge_sdk.ledger import check_head, read_ledger
@@ -118,16 +118,11 @@ async def _erase(config: Config, timeout_s: float) -> bool:
         return is_complete
     stopped = asyncio.Event()
     asyncio.get_running_loop().call_later(timeout_s, stopped.set)
-    is_told = await deliver_held(lane, transport_to=_transport_to(config), chance=chance, draw=draw, stopped=stopped)
+    reach = partial(transport_to, config)
+    is_told = await deliver_held(lane, transport_to=reach, chance=chance, draw=draw, stopped=stopped)
     told = "the collector has it" if is_told else "it is lost"
     print(f"the medium does not take the receipt; {told}", file=sys.stderr)
     return False
-
-
-def _transport_to(config: Config) -> Callable[[str], HttpTransport]:
-    return lambda address: HttpTransport(
-        address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins
-    )
 
 
 def _print_receipt(receipt: WipeReceipt) -> bool:
@@ -141,7 +136,7 @@ def _print_receipt(receipt: WipeReceipt) -> bool:
 async def _deliver(config: Config, timeout_s: float) -> int:
     stopped = asyncio.Event()
     asyncio.get_running_loop().call_later(timeout_s, stopped.set)
-    await deliver(config.folder, transport_to=_transport_to(config), chance=chance, draw=draw, stopped=stopped)
+    await deliver(config.folder, transport_to=partial(transport_to, config), chance=chance, draw=draw, stopped=stopped)
     return len(waiting(config.folder))
 
 

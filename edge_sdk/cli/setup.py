@@ -19,7 +19,7 @@ from edge_sdk.core.claims import Mechanism
 from edge_sdk.core.policy import Policy
 from edge_sdk.enrol import enrol, is_enrolled, read_root
 from edge_sdk.errors import ConfigError, EdgeError, UplinkError
-from edge_sdk.http_transport import HttpTransport
+from edge_sdk.http_transport import transport_to
 from edge_sdk.policy_file import find_policy, policy_text
 from edge_sdk.suites import SUITES
 
@@ -160,7 +160,7 @@ def _enrol(folder: Path, code: str) -> int:
     config = Config.read(folder / "site.toml")
 
     async def introduce() -> int:
-        transport = HttpTransport(config.address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins)
+        transport = transport_to(config, config.address)
         try:
             return await enrol(config, code, transport)
         finally:

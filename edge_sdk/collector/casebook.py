@@ -60,7 +60,7 @@ ON CONFLICT (generation, stream) DO UPDATE
     WHERE excluded.receipted >= receipted
 """
 _COUNTS: Final = {
-    table: f"SELECT count(*) FROM {table} WHERE generation = ?" for table in ("erasures", "ended_streams")  # noqa: S608
+    table: f"SELECT count(*) FROM {table} WHERE generation = ?" for table in ("erasures", "ended_streams")  # noqa: S608 - our own names
 }
 
 

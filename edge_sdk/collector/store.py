@@ -60,7 +60,7 @@ _IN_BOX: Final = {
     Box.CONTROL: "arrivals INDEXED BY arrivals_control WHERE box = 'control'",
 }
 _BODIES: Final = {
-    box: f"SELECT number, id, kid, body FROM {place} AND number > ?1 AND (?2 IS NULL OR kid = ?2) "  # noqa: S608
+    box: f"SELECT number, id, kid, body FROM {place} AND number > ?1 AND (?2 IS NULL OR kid = ?2) "  # noqa: S608 - our own text
     "AND length(body) ORDER BY number LIMIT ?3"
     for box, place in _IN_BOX.items()
 }

@@ -139,8 +139,8 @@ def scaled(v: str, declared: PolicyField, as_number: type) -> str:
     Return what *v* is in steps, not rounded yet.
     """
     multiplier, divisor = as_number(declared.step.multiplier()), as_number(declared.step.divisor())
-    scaled = v if multiplier == 1 else f"{v} * {multiplier!r}"
-    return scaled if divisor == 1 else f"{scaled} / {divisor!r}"
+    steps = v if multiplier == 1 else f"{v} * {multiplier!r}"
+    return steps if divisor == 1 else f"{steps} / {divisor!r}"
 
 
 def sure_floats(declared: PolicyField) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from edge_sdk.core.messages import accept_time, encode_time_request
 from edge_sdk.core.units import EPOCH_S
 from edge_sdk.doctor.finding import Check, Finding, Level
 from edge_sdk.errors import EdgeError, UplinkError
-from edge_sdk.http_transport import TIME_PATH, HttpTransport
+from edge_sdk.http_transport import TIME_PATH, transport_to
 from edge_sdk.opening import draw
 from edge_sdk.transport import Request
 
@@ -89,7 +89,7 @@ def clock(config: Config) -> Finding:
 async def _signed_time(config: Config) -> int:
     root = pinned_root(files.read(config.root, _ROOT_LIMIT))
     nonce = draw(ID_BYTES)
-    transport = HttpTransport(config.address, timeout_ms=config.timeout_ms, proxy=config.proxy, pins=config.pins)
+    transport = transport_to(config, config.address)
     try:
         response = await transport.send(Request("POST", TIME_PATH, {}, encode_time_request(nonce)))
     finally:

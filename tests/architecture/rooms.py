@@ -281,7 +281,7 @@ def import_circle(modules: list[Module]) -> list[str]:
     """Return the modules of one import circle in order, or nothing when there is none."""
     known = frozenset(module.name for module in modules)
     edges = {
-        module.name: {target_of(name, known) for _, name in imports(module)} - {None, module.name, ""}
+        module.name: {to for _, name in imports(module) if (to := target_of(name, known)) and to != module.name}
         for module in modules
     }
     done: set[str] = set()
@@ -291,8 +291,8 @@ def import_circle(modules: list[Module]) -> list[str]:
             return [*path[path.index(name) :], name]
         if name in done:
             return []
-        for target in sorted(edges[name]):  # type: ignore[type-var]
-            if circle := walk(target, [*path, name]):  # type: ignore[arg-type]
+        for target in sorted(edges[name]):
+            if circle := walk(target, [*path, name]):
                 return circle
         done.add(name)
         return []

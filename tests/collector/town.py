@@ -8,6 +8,7 @@ import hashlib
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge_sdk.collector import Founded, open_authority, open_reception
 from edge_sdk.collector.casebook import Casebook
@@ -99,8 +100,8 @@ class Town:
             return store.document(f"root/{version}")
 
 
-def town(folder: Path, **founding: object) -> Town:
-    return Town(folder, found(folder, **founding))  # type: ignore[arg-type]
+def town(folder: Path, **founding: Any) -> Town:
+    return Town(folder, found(folder, **founding))
 
 
 def statuses(home: Household) -> dict[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
@@ -38,8 +38,8 @@ def hosted(collector: Path, log: logging.Logger) -> Iterator[int]:
         loop.close()
 
 
-def _run(loop: asyncio.AbstractEventLoop, serving: object) -> None:
-    loop.run_until_complete(serving)  # type: ignore[arg-type]
+def _run(loop: asyncio.AbstractEventLoop, serving: Coroutine[None, None, None]) -> None:
+    loop.run_until_complete(serving)
 
 
 async def _serve(collector: Path, log: logging.Logger, ready: Callable[[int], None], stop: asyncio.Event) -> None:

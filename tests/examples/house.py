@@ -150,8 +150,13 @@ def housed(folder: Path, profile: str) -> Iterator[House]:
 
 def _kept(said: list[str], name: str) -> logging.Logger:
     """Return a logger of the lowest level whose lines, with everything in their records, go to *said*."""
+
+    def say(record: logging.LogRecord) -> bool:
+        said.append(f"{record.getMessage()} {vars(record)}")
+        return False
+
     keeper = logging.Handler()
-    keeper.emit = lambda record: said.append(f"{record.getMessage()} {vars(record)}")  # type: ignore[method-assign]
+    keeper.addFilter(say)
     logger = logging.getLogger(f"collector of {name}")
     logger.setLevel(1)
     logger.addHandler(keeper)

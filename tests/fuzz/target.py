@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import atheris  # type: ignore[import-not-found, unused-ignore]
+import atheris
 
 with atheris.instrument_imports(include=["edge_sdk.core", "edge_sdk.sources", "edge_sdk.collector.intake"]):
     from tests.fuzz.taking import ALL, LENGTH, refuses_or_returns, seeds

@@ -17,7 +17,7 @@ from edge_sdk.errors import UplinkError
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.opening import Site
 from edge_sdk.order import Held
-from edge_sdk.transport import Response
+from edge_sdk.transport import Response, Transport
 from edge_sdk.uplink import Trip
 from tests.gateway.hostile import Exchange
 from tests.site import LocalSite, later, reading, uplink_of
@@ -33,7 +33,7 @@ class Device:
         self.parts = parts
         self.uplink = uplink_of(parts)
         self.now = later(parts.clock.now(), 1)
-        self.transport = HttpTransport(f"http://127.0.0.1:{port}", timeout_ms=timeout_ms)
+        self.transport: Transport = HttpTransport(f"http://127.0.0.1:{port}", timeout_ms=timeout_ms)
         self._loop = asyncio.Runner()
 
     def record(self, count: int, *, batches: int = 1) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -157,7 +158,8 @@ def test_an_upload_under_way_is_broken_off_though_another_stream_has_its_row(sit
     line = parts.line
     (stream,) = [stream for stream in line.binding.streams.values() if stream.record.purpose == "improvement"]
     (held,) = line.rooms.outbox.queues[stream.row].values()
-    parcel = Parcel(held, b"", None, Lane.NORMAL)  # type: ignore[arg-type]  # what it went under plays no part
+    grant: Any = None  # what it went under plays no part
+    parcel = Parcel(held, b"", grant, Lane.NORMAL)
     line.consent.count_as_heard(parts.clock.now().mono_ms)
     assert line.may_go_on(parcel, parts.clock.now())
     line.consent.held.denied.append(stream.record.grant_id)

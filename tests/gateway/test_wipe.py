@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -313,13 +314,13 @@ def test_an_order_is_carried_out_and_told_in_an_asyncio_program_too(site: LocalS
 
 def test_what_stops_the_line_does_not_stop_the_delivery_of_its_receipt(site: LocalSite) -> None:
     gateway = busy(site)
-    running = gateway._running
+    running: Any = gateway._running
     delivered: list[bool] = []
 
     async def note(stopped: asyncio.Event) -> None:
         delivered.append(stopped.is_set())
 
-    running.deliver_receipts = note  # type: ignore[method-assign]
+    running.deliver_receipts = note
     running._stopped = asyncio.Event()
     running._stopped.set()  # as the event loop leaves it for a moment
     running._wipe_and_deliver(None)

@@ -79,8 +79,15 @@ def test_an_edit_that_changes_nothing_of_a_purpose_leaves_it_open(edit: tuple[st
 def test_decide_takes_the_basis_as_it_is_now_not_as_it_was() -> None:
     purpose = study(POLICY)
     grant = world.grant(purpose="study", basis=purpose.basis, digests=(purpose_digest(purpose),))
-    asked = {"purpose": "study", "digest": purpose_digest(purpose), "statement": world.statement(grants=(grant,))}
-    found = decide(basis=Basis.CONTRACT, fresh=True, denied=(), now_s=world.NOW_S, **asked)  # type: ignore[arg-type]
+    found = decide(
+        purpose="study",
+        digest=purpose_digest(purpose),
+        statement=world.statement(grants=(grant,)),
+        basis=Basis.CONTRACT,
+        fresh=True,
+        denied=(),
+        now_s=world.NOW_S,
+    )
     assert found.collect is None
 
 

@@ -62,7 +62,7 @@ def play(folder: Path, name: str) -> Played:
         asyncio.run(enrol(Config.read(site.toml), code, transport))
         with opened(site) as parts:
             device = Device(site, parts, port=9)
-            device.transport = transport  # type: ignore[assignment]
+            device.transport = transport
             device.hear()
             parts.line.step(device.now)
             taken = 0

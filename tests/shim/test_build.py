@@ -105,7 +105,8 @@ def test_make_installs_what_pkg_config_then_finds(tmp_path: Path) -> None:
 
 
 def test_one_version_is_told_everywhere() -> None:
-    number = int(re.search(r"#define EDGE_VERSION (0x\w+)u", (SHIM / "edge_shim.h").read_text())[1], 16)  # type: ignore[index]
+    (found,) = re.findall(r"#define EDGE_VERSION (0x\w+)u", (SHIM / "edge_shim.h").read_text())
+    number = int(found, 16)
     version = f"{number >> 16}.{number >> 8 & 255}.{number & 255}"
     assert f"VERSION := {version}\n" in (SHIM / "Makefile").read_text()
     assert f"project(edge_shim VERSION {version} " in (SHIM / "CMakeLists.txt").read_text()

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edge_sdk
-from edge_sdk.core.policy import FieldType, Policy, TextRule, View, ViewField, Window
+from edge_sdk.core.policy import FieldType, Policy, Purpose, TextRule, View, ViewField, Window
 from edge_sdk.core.policy_lint import Level, lint
 from edge_sdk.core.units import DAY_MS, MINUTE_MS, Step
 from edge_sdk.errors import ConfigError
@@ -135,7 +135,7 @@ def test_fields_of_a_view_are_in_order_of_their_names() -> None:
 
 def test_a_loaded_policy_cannot_be_changed() -> None:
     with pytest.raises(TypeError):
-        policy().purposes["other"] = policy().purposes["support"]  # type: ignore[index]
+        cast(dict[str, Purpose], policy().purposes)["other"] = policy().purposes["support"]
 
 
 # ------------------------------------------------------------------------------------------ what is refused

@@ -141,9 +141,10 @@ def test_ten_thousand_invented_serials_take_the_places_of_a_kind_and_no_more(par
 def test_mistakes_of_a_programmer_are_type_errors_that_name_types_only(parts: Site) -> None:
     record = parts.line.recording.record
     now_ms = parts.clock.now().wall_ms
+    fraction: Any = float(now_ms)
     wrong: list[tuple[Any, Any]] = [
         ([CANARY], now_ms), (None, now_ms), (CANARY, now_ms), (reading(1), float(now_ms)), (reading(1), True),
-        (reading(1), str(now_ms)), (reading(1), Mono(True)), (reading(1), Mono(float(now_ms))),  # type: ignore[arg-type]
+        (reading(1), str(now_ms)), (reading(1), Mono(True)), (reading(1), Mono(fraction)),
     ]  # fmt: skip
     for fields, at_ms in wrong:
         with pytest.raises(TypeError) as told:

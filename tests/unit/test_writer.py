@@ -8,6 +8,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -25,6 +26,9 @@ class Steps:
         self.count = 0
         self.stepped = threading.Event()
         self.fails_with: BaseException | None = None
+
+    def tick(self, now: Now) -> int:
+        return self.step(now)
 
     def step(self, now: Now) -> int:
         self.count += 1
@@ -50,7 +54,11 @@ def writer(steps: Steps) -> Iterator[Writer]:
 
 def test_jobs_run_in_order_on_one_thread_that_is_not_the_callers(writer: Writer) -> None:
     ran: list[tuple[int, int]] = []
-    futures = [writer.submit(lambda _, n=n: ran.append((n, threading.get_ident()))) for n in range(20)]  # type: ignore[misc]
+
+    def note(number: int, _: Now) -> None:
+        ran.append((number, threading.get_ident()))
+
+    futures = [writer.submit(partial(note, number)) for number in range(20)]
     futures[-1].result(5)
     assert [number for number, _ in ran] == list(range(20))
     assert {thread for _, thread in ran}.isdisjoint({threading.get_ident()})

@@ -24,7 +24,7 @@ BATCH: Final = [2, 0, 86_400_000, NO_DROPS, [POINT]]
 TIMES: Final = [0, 23, 24, 255, 256, 65535, 65536, (1 << 31) - 1, -1, -24, -25, -256, -257, -(1 << 31)]
 INTEGERS: Final = [0, 23, 24, 255, 256, 65535, 65536, (1 << 32) - 1, 1 << 32, (1 << 63) - 1]
 
-UP: Final[dict[str, list[Any]]] = {
+UP: Final[dict[str, Any]] = {
     "hello": HELLO,
     "hello without a name": [*HELLO[:7], ""],
     "hello with the longest texts": [*HELLO[:6], "s" * 64, "n" * 32],
@@ -51,7 +51,7 @@ UP: Final[dict[str, list[Any]]] = {
     "wiped, failed": [5, 0, 1],
     "beat": [6, 64, [0, 3, 0, 0, 0]],
 }  # fmt: skip
-DOWN: Final[dict[str, list[Any]]] = {
+DOWN: Final[dict[str, Any]] = {
     "welcome": [16, 1, 0, 64, 5000],
     **{f"welcome, result {result}": [16, 1, result, 64, 0] for result in range(1, 6)},
     "welcome with fewer points": [16, 1, 0, 1, (1 << 32) - 1],
@@ -70,7 +70,7 @@ IGNORED: Final[dict[str, tuple[str, list[Any]]]] = {
     "unknown type from the agent": ("down", [20, 12]),
     "unknown type of two bytes from the agent": ("down", [255]),
 }
-WRONG_UP: Final[dict[str, list[Any]]] = {
+WRONG_UP: Final[dict[str, Any]] = {
     "hello with an element more": [*HELLO, 0],
     "hello with an element less": HELLO[:-1],
     "hello with a negative version": [1, -1, *HELLO[2:]],
@@ -115,13 +115,13 @@ WRONG_UP: Final[dict[str, list[Any]]] = {
     "wiped with another result": [5, 1, 2],
     "wiped with an id beyond 2^32": [5, 1 << 32, 0],
     "beat with an element more": [6, 0, NO_DROPS, 0],
-    "message that is a map": {1: 2},  # type: ignore[dict-item]
-    "message that is a number": 6,  # type: ignore[dict-item]
+    "message that is a map": {1: 2},
+    "message that is a number": 6,
     "type below 0": [-2, 0],
     "type a text": ["1", 0],
     "array without a type": [],
 }  # fmt: skip
-WRONG_DOWN: Final[dict[str, list[Any]]] = {
+WRONG_DOWN: Final[dict[str, Any]] = {
     "welcome with an element less": [16, 1, 0, 64],
     "welcome with a negative result": [16, 1, -1, 64, 5000],
     "state with a mask of 21 bits": [17, 1, 1 << 20, 120_000],
@@ -129,7 +129,7 @@ WRONG_DOWN: Final[dict[str, list[Any]]] = {
     "state with a text": [17, "1", 0, 120_000],
     "wipe with an element less": [18, 7],
     "bye without a reason": [19],
-    "message from the agent that is a number": 19,  # type: ignore[dict-item]
+    "message from the agent that is a number": 19,
 }
 
 

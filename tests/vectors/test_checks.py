@@ -40,7 +40,9 @@ def checks_of(spec: str) -> dict[str, dict[int, str]]:
             continue
         checks = {}
         for part in told[1].split(","):
-            first, last, name = re.fullmatch(r"\s*(\d)(?: to (\d))?\s*([a-z ]*?)\s*", part).groups()  # type: ignore[union-attr]
+            check = re.fullmatch(r"\s*(\d)(?: to (\d))?\s*([a-z ]*?)\s*", part)
+            assert check is not None, part
+            first, last, name = check.groups()
             for number in range(int(first), int(last or first) + 1):
                 checks[number] = name or common[number]
         found[section.split()[0]] = checks

@@ -188,7 +188,7 @@ class Herd:
             clock: Any = SimpleNamespace(now=lambda: start, raise_floor=lambda _: None)
             uplink = Uplink(
                 desk, routing=routing, clock=clock, chance=own.random, draw=own.randbytes, first_ms=first_ms
-            )  # type: ignore[arg-type]
+            )
             phase_ms = route(routing, epoch_of(start.wall_s)).phase % HOUR_MS
             self.members.append(Member(uplink, desk, phase_ms, _next_slot(start.wall_ms, phase_ms) - start.wall_ms))
             heapq.heappush(self._queue, (0, number))

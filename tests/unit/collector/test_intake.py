@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import secrets
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -93,8 +94,8 @@ def test_an_unknown_tag_and_a_wrong_mac_get_the_same_answer() -> None:
 
 @pytest.mark.parametrize("part", ["method", "path", "body"])
 def test_a_mac_is_for_one_method_path_and_body(part: str) -> None:
-    other = {"method": "PUT", "path": intake.CONTROL_PATH, "body": BODY + b"\x00"}[part]
-    assert examine(dataclasses.replace(request(), **{part: other})) == intake.UNKNOWN_TAG  # type: ignore[arg-type]
+    other: dict[str, Any] = {part: {"method": "PUT", "path": intake.CONTROL_PATH, "body": BODY + b"\x00"}[part]}
+    assert examine(dataclasses.replace(request(), **other)) == intake.UNKNOWN_TAG
 
 
 def test_a_row_of_another_tag_is_not_taken_for_this_one() -> None:

@@ -8,6 +8,7 @@ import dataclasses
 import secrets
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -257,9 +258,9 @@ def test_a_message_that_was_only_late_raises_no_alarm(place: Town, home: Househo
     assert (ledger(place, home), place.alarms()) == (head(b"b", 9), [])
 
 
-def ended(home: Household, purpose: str = "improvement", **changes: object) -> EndedStream:
+def ended(home: Household, purpose: str = "improvement", **changes: Any) -> EndedStream:
     plain = EndedStream(b"s" * 16, purpose, grant_id(home, purpose), rows=10, receipted=6, destroyed=4)
-    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(plain, **changes)
 
 
 def accounts(place: Town) -> list[tuple[int, int | None]]:

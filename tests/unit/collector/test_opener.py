@@ -5,9 +5,10 @@ The opener: what arrives, what is missing, what is set aside and why; nothing st
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -39,6 +40,7 @@ from edge_sdk.core import cbor, seal
 from edge_sdk.core.batch import Gap, Reason
 from edge_sdk.core.claims import Status
 from edge_sdk.core.cose import public_key_of
+from edge_sdk.core.table import Row
 from tests.collector.household import DAY_S, NOW_S, POLICY_TEXT, Household, Stream, found, policy
 
 MONITORING = policy().purposes["monitoring"]
@@ -78,8 +80,8 @@ class Bench:
             name = outer.batch_id or b""
             self.opener.take([KeptBody(self.number, name, kid or outer.kid, body)])
 
-    def batch(self, rows: Sequence[tuple[object, ...]], **more: object) -> bytes:
-        return self.home.batch(MONITORING, self.stream, rows, **more)  # type: ignore[arg-type]
+    def batch(self, rows: Sequence[Row], **more: Any) -> bytes:
+        return self.home.batch(MONITORING, self.stream, rows, **more)
 
     def places(self) -> list[tuple[int, object]]:
         return [(found.seq, found.fields["ac_power"]) for _, found in self.opener.rows()]
@@ -232,7 +234,7 @@ def test_any_signed_payload_is_stored_or_set_aside(bench: Bench, noise: bytes) -
 def test_rows_timed_from_the_floor_are_put_right_when_the_offset_comes(bench: Bench) -> None:
     boot = secrets.token_bytes(16)
 
-    def timed(**more: object):  # type: ignore[no-untyped-def]
+    def timed(**more: object) -> Callable[[bytes], bytes]:
         def change(payload: bytes) -> bytes:
             value = cbor.decode(payload, len(payload))
             assert isinstance(value, dict)
@@ -250,7 +252,7 @@ def test_rows_timed_from_the_floor_are_put_right_when_the_offset_comes(bench: Be
 
 
 def test_two_streams_that_go_on_from_one_are_a_fork_and_one_is_none(bench: Bench) -> None:
-    def following(stream: bytes, rows: int):  # type: ignore[no-untyped-def]
+    def following(stream: bytes, rows: int) -> Callable[[bytes], bytes]:
         def change(payload: bytes) -> bytes:
             value = cbor.decode(payload, len(payload))
             assert isinstance(value, dict)

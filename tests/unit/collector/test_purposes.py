@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from edge_sdk.collector.purposes import by_digest, decode_purpose, encode_purpose
-from edge_sdk.core.policy import purpose_digest
+from edge_sdk.core.policy import Purpose, purpose_digest
 from edge_sdk.errors import StorageError
 from edge_sdk.policy_file import find_policy
 from tests.collector.household import policy
@@ -16,7 +16,7 @@ PURPOSES = [*policy().purposes.values(), *find_policy("apsystems_ema").purposes.
 
 
 @pytest.mark.parametrize("purpose", PURPOSES, ids=lambda purpose: purpose.name)
-def test_a_purpose_comes_back_with_its_digest_views_and_period(purpose) -> None:  # type: ignore[no-untyped-def]
+def test_a_purpose_comes_back_with_its_digest_views_and_period(purpose: Purpose) -> None:
     digest = purpose_digest(purpose)
     back = decode_purpose(encode_purpose(purpose), digest)
     assert purpose_digest(back) == digest

@@ -9,6 +9,7 @@ import secrets
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,8 +52,8 @@ def home(place: Town) -> Household:
     return place.enrol()
 
 
-def rotate(place: Town, *roles: Role, now_s: int = LATER_S, **more: object) -> Root:
-    return rotate_root(place.folder, Rotation(roles, **more), now_s=now_s, draw=secrets.token_bytes)  # type: ignore[arg-type]
+def rotate(place: Town, *roles: Role, now_s: int = LATER_S, **more: Any) -> Root:
+    return rotate_root(place.folder, Rotation(roles, **more), now_s=now_s, draw=secrets.token_bytes)
 
 
 def stolen(place: Town, role: Role, root: Root | None = None) -> keys.RoleSeed:
@@ -258,12 +259,12 @@ def test_a_rotation_cut_short_leaves_the_old_root_or_the_new_one_and_a_hearing_d
     count = 0
     whole = files.write
 
-    def cut(*args: object) -> None:
+    def cut(*args: Any) -> None:
         nonlocal count
         count += 1
         if count == cut_at:
             raise StorageError("cut")
-        whole(*args)  # type: ignore[arg-type]
+        whole(*args)
 
     with monkeypatch.context() as power:
         power.setattr(files, "write", cut)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from edge_sdk.core.compile import Outlet, Tally, compile_kind, forget_sources, make_outlet
+from edge_sdk.core.consent import CollectGrant
 from edge_sdk.core.policy import FieldType, TextRule, ViewField, Window
 from edge_sdk.core.units import Step
 from tests.minimising import (
@@ -37,9 +38,9 @@ def one(view_field: ViewField, value: object) -> Any:
 
 
 def test_nothing_is_bound_without_a_grant() -> None:
-    outlet = make_outlet(PLAIN, names={})
+    outlet, no_grant = make_outlet(PLAIN, names={}), cast(CollectGrant, None)
     with pytest.raises(TypeError, match="without a grant"):
-        compile_kind(KIND, [(outlet, None)], Tally())  # type: ignore[list-item]
+        compile_kind(KIND, [(outlet, no_grant)], Tally())
 
 
 def test_a_reading_becomes_one_row_a_view() -> None:

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import hmac
 import pickle
+from collections.abc import Callable
 
 import pytest
 
@@ -72,9 +73,9 @@ def test_a_secret_is_no_dictionary_key() -> None:
 
 
 @pytest.mark.parametrize("way_out", [pickle.dumps, copy.copy, copy.deepcopy])
-def test_a_secret_is_neither_pickled_nor_copied(way_out: object) -> None:
+def test_a_secret_is_neither_pickled_nor_copied(way_out: Callable[[object], object]) -> None:
     with pytest.raises(TypeError, match="RootKey"):
-        way_out(keys.RootKey(SECRET))  # type: ignore[operator]
+        way_out(keys.RootKey(SECRET))
 
 
 @pytest.mark.parametrize("value", [b"", SECRET[:31], SECRET + b"x", bytes(32)])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -144,7 +144,7 @@ def test_a_wipe_receipt_is_read_as_it_was_written(changes: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     "changes",
     [
-        {"stores": (StoreErased("outbox", "purge", True, 0),)},  # type: ignore[arg-type]
+        {"stores": (StoreErased("outbox", cast(Method, "purge"), True, 0),)},
         {"firmware": "asleep"},
         {"generation": b""},
         {"software": ""},

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -38,10 +39,10 @@ def key(region: str, mechanism: str = Mechanism.SCC, *, made: int = 1) -> Recipi
     return RecipientKey(ALG_HPKE_X25519, bytes([made]) * 32, "research", region, mechanism, NOW_S - made, NOW_S + DAY_S)
 
 
-def consent(wanted: Purpose, to: RecipientKey, **changes: object) -> Grant:
+def consent(wanted: Purpose, to: RecipientKey, **changes: Any) -> Grant:
     digests, kids = (purpose_digest(wanted),), (to.kid,)
     grant = Grant(b"x" * 16, CROSS_BORDER, Basis.CONSENT, Status.GIVEN, digests, kids, NOW_S - 1)
-    return replace(grant, **changes)  # type: ignore[arg-type]
+    return replace(grant, **changes)
 
 
 def accepted(*grants: Grant, denied: Collection[bytes] = (), at_s: int = NOW_S) -> Accepted:
@@ -143,7 +144,8 @@ def test_a_key_certified_for_no_transfer_gets_nothing_abroad() -> None:
 
 
 def test_a_mechanism_that_this_release_does_not_know_is_never_met() -> None:
-    wanted = replace(purpose(), reach=Reach((HOME,), ("bcr",), DAY_MS))  # type: ignore[arg-type]
+    unknown: Any = "bcr"
+    wanted = replace(purpose(), reach=Reach((HOME,), (unknown,), DAY_MS))
     assert missing(wanted, key(ABROAD, "bcr")) == ("this release does not know what the terms ask for",)
 
 
@@ -183,9 +185,9 @@ def test_a_region_that_the_purpose_does_not_name_is_no_matter_of_transfers() -> 
 
 
 def test_without_a_recipients_document_there_is_no_key() -> None:
-    wanted = purpose()
+    wanted, none = purpose(), cast(CollectGrant, None)
     with pytest.raises(ConsentRefused, match="no recipients document"):
-        key_for(wanted, None, recipients=None, held=accepted(), algs=())  # type: ignore[arg-type]
+        key_for(wanted, none, recipients=None, held=accepted(), algs=())
 
 
 # -------------------------------------------------------------------------------------- what was sealed before
