@@ -4,7 +4,8 @@
 Idle: how often its threads wake. Paced: CPU per 17-field reading (16 points and the source) at 60 readings a second,
 64 points a message, as the C shim sends them, with the collector running. Backlog: memory after many readings with the
 collector away. CPU is the time that all threads of the process ran, from its own clock, divided by the readings that it
-stored; on a machine with other work a reading costs up to three times as much, so look at the load that is printed.
+stored; on a machine with other work a reading costs up to three times as much, so look at the load that is printed, and
+at the ratio to the plain script (``script``), which is run in between.
 It takes about three minutes, and says on stderr where it is; ``--backlog 1000000`` takes five more.
 """
 
@@ -28,7 +29,8 @@ from typing import Any, Final
 import cbor2
 
 from benchmarks.line import make_site
-from benchmarks.peers import collector
+from benchmarks.peers import collector, ok_server
+from benchmarks.script import run_script
 from edge_sdk.bench.workload import DEVICES, make_policy, make_readings
 from edge_sdk.beside import status_beside
 from edge_sdk.config import Config
@@ -40,6 +42,7 @@ PER_S: Final = 60
 PER_MESSAGE: Final = 64
 POINTS: Final = 16
 SAID_EVERY: Final = 50_000
+TAKEN_AFTER_S: Final = 6  # the agent leaves points in the socket for three seconds, and waits for more of a reading
 
 
 @dataclass(frozen=True)
@@ -172,19 +175,19 @@ def paced(folder: Path, config: Config, seconds: int) -> dict[str, float]:
             at = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
             firmware.send(readings[start : start + 4], at)
             time.sleep(max(0.0, began + start / PER_S - time.monotonic()))
-        time.sleep(2)
+        time.sleep(TAKEN_AFTER_S)
         after = cost_of(pid)
         firmware.close()
-    stored = status_beside(config).counts["recorded"]
-    if stored != len(readings):
-        raise RuntimeError(f"{stored} readings were stored of {len(readings)}")
+    counts = status_beside(config).counts
+    if counts["recorded"] != len(readings):
+        raise RuntimeError(f"of {len(readings)} readings not all were stored: {dict(counts)}")
     idle_cpu = (idle.cpu_s - before.cpu_s) / seconds
     busy = after.cpu_s - idle.cpu_s
     return {
         "wakes": (idle.wakes - before.wakes) / seconds,
         "idle_ms": idle_cpu * 1e3,
         "cpu": busy / len(readings) * 1e6,
-        "over": (busy - idle_cpu * (seconds + 2)) / len(readings) * 1e6,
+        "over": (busy - idle_cpu * (seconds + TAKEN_AFTER_S)) / len(readings) * 1e6,
         "resident": after.resident / 1e6,
     }
 
@@ -204,13 +207,24 @@ def backlog(folder: Path, config: Config, count: int) -> dict[str, float]:
             firmware.send(readings[: count - start], at + start * 1000 // PER_S)
             if start and start % SAID_EVERY == 0:
                 say(f"{start} of {count} readings, {cost_of(pid).resident / 1e6:.1f} MB")
-        time.sleep(3)
+        time.sleep(TAKEN_AFTER_S)
         after = cost_of(pid)
         firmware.close()
     kept = status_beside(config).counts["recorded"] - before_counts
     if kept < count - DEVICES:
         raise RuntimeError(f"{kept} readings were taken of {count}")
     return {"resident": after.resident / 1e6, "cpu": (after.cpu_s - before.cpu_s) / count * 1e6}
+
+
+def script_cost(folder: Path, rows: int) -> float:
+    """
+    Return the CPU of a reading in the plain script, in us: the same readings, as fast as it takes them.
+    """
+    readings = make_readings(10_000)
+    with ok_server() as port:
+        before = time.process_time()
+        run_script(str(folder / "script.db"), port, readings, rows)
+        return (time.process_time() - before) / len(readings) * 1e6
 
 
 def main() -> None:
@@ -220,15 +234,20 @@ def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.agent", description=__doc__)
     arguments.add_argument("--seconds", type=int, default=45, help="idle, and as long again at 60 readings a second")
     arguments.add_argument("--backlog", type=int, default=200_000, help="readings with the collector away; 0 for none")
+    arguments.add_argument("--rows", type=int, default=500, help="readings of a batch, as max_rows has it")
     chosen = arguments.parse_args()
     with TemporaryDirectory() as folder:
         place = Path(folder) / "house"
-        config = make_site(place, make_policy(1), per_batch=500)
+        config = make_site(place, make_policy(1), per_batch=chosen.rows)
+        before = script_cost(Path(folder), chosen.rows)
         first = paced(place, config, chosen.seconds)
+        (Path(folder) / "script.db").unlink()
+        script = (before + script_cost(Path(folder), chosen.rows)) / 2
         second = backlog(place, config, chosen.backlog) if chosen.backlog else {}
     load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Python {platform.python_version()}, {platform.machine()}, {load}")
     print(f"agent: CPU at {PER_S} readings/s, all of it      {first['cpu']:8.1f} us/reading   <= 25")
+    print(f"agent: the same against the script, {script:.1f} us   {first['cpu'] / script:8.2f} x")
     print(f"agent: the same without what it costs idle  {first['over']:8.1f} us/reading")
     print(f"agent: idle, CPU                            {first['idle_ms']:8.2f} ms/s")
     print(f"agent: idle, wake-ups of all threads        {first['wakes']:8.2f} /s           <= 1")

@@ -7,13 +7,13 @@ last flush) is not in it.
 
 from __future__ import annotations
 
-from edge_sdk.binding import stored_counts
 from edge_sdk.clock import Clock, Now
 from edge_sdk.config import Config
 from edge_sdk.consent_state import FRESH_WITHIN_MS, ConsentState
 from edge_sdk.core.policy import Policy, Purpose, purpose_digest
 from edge_sdk.errors import BadInput, LifecycleRefused, StorageError
 from edge_sdk.keystore import FileKeyStore
+from edge_sdk.marks import stored_counts
 from edge_sdk.outbox import Outbox
 from edge_sdk.policies import Policies
 from edge_sdk.status import PurposeStatus, Status, clock_word, purpose_status, stopped_by

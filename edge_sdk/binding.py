@@ -28,6 +28,7 @@ from edge_sdk.core.transfer import Accepted, Fate, fate
 from edge_sdk.deciding import Deciding, Wanted, timing_of
 from edge_sdk.errors import ConsentRefused, DiskFull, Refused, StorageError
 from edge_sdk.events import Event, tell
+from edge_sdk.marks import stored_counts
 from edge_sdk.recording import Recording
 from edge_sdk.resuming import take_up
 from edge_sdk.retention import Retention, account
@@ -107,15 +108,21 @@ class Binding:
         Where the disk refuses, nothing is collected that cannot be kept, and the next call tries again.
         """
         self.lacks_room = False
-        if self._settled is not self._bound or not self._deciding.is_settled(now):
+        if not self.goes_on(now):
             self._decide(now)
-        else:
-            with self._recording.lock:
-                self._follow_wall(now)
-                self._recording.turn(now)
         if timing_of(now) is None:
             for stream in self.streams.values():
                 stream.synchronise(now.origin_ms)
+
+    def goes_on(self, now: Now) -> bool:
+        """
+        Tell whether all that the decisions rest on is as it was; if so, place readings by *now* from here on.
+        """
+        if is_settled := self._settled is self._bound and self._deciding.is_settled(now):
+            with self._recording.lock:
+                self._follow_wall(now)
+                self._recording.turn(now)
+        return is_settled
 
     def _decide(self, now: Now) -> None:
         self._settled, is_done = None, True
@@ -387,13 +394,6 @@ class Binding:
                         outlet.windows.discard()
             self._recording.bind(self.policy, [])
             self._bound = {}
-
-
-def stored_counts(numbers: Mapping[str, int]) -> dict[str, int]:
-    """
-    Return the counts among the stored numbers of a site.
-    """
-    return {name.removeprefix("count."): count for name, count in numbers.items() if name.startswith("count.")}
 
 
 def _place(stream: Stream) -> Wanted:

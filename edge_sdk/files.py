@@ -59,7 +59,7 @@ def exists(path: Path) -> bool:
     """
     Tell whether a file or folder is there.
     """
-    return path.exists()
+    return os.path.exists(path)
 
 
 def read(path: Path, limit: int) -> bytes:

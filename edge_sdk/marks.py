@@ -85,3 +85,10 @@ class Marks:
         Remember that the transaction is durable.
         """
         self._stored = self._whole[0]
+
+
+def stored_counts(numbers: Mapping[str, int]) -> dict[str, int]:
+    """
+    Return the counts among the stored numbers of a site.
+    """
+    return {name.removeprefix("count."): count for name, count in numbers.items() if name.startswith("count.")}

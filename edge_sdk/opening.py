@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from edge_sdk import files
-from edge_sdk.binding import Binding, stored_counts
+from edge_sdk.binding import Binding
 from edge_sdk.bookkeeping import Bookkeeping
 from edge_sdk.clock import Clock, Now
 from edge_sdk.config import Config
@@ -35,6 +35,7 @@ from edge_sdk.ledger import Happened, Ledger, read_ledger
 from edge_sdk.line import Line
 from edge_sdk.lost_queue import COUNT as QUEUES_LOST
 from edge_sdk.lost_queue import open_queue, remove_queue, tell_lost
+from edge_sdk.marks import stored_counts
 from edge_sdk.obeying import Obeying
 from edge_sdk.policies import Policies
 from edge_sdk.policy_file import policy_text

@@ -105,6 +105,13 @@ class Desk:
         """
         self._doers[wish] = doer
 
+    @property
+    def is_asked(self) -> bool:
+        """
+        Tell whether a request waits.
+        """
+        return files.exists(self._request)
+
     def serve(self, now: Now) -> None:
         """
         Do the one thing that is asked for, if anything is, and answer.

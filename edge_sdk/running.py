@@ -109,7 +109,9 @@ class Running:
             RuntimeError: when the writer ended on a mistake of ours.
         """
         self.check_process()
-        await self._writer.call_async(lambda _: None)
+        answer = self._writer.watch_async(lambda _: True)
+        self._writer.wake()  # its next look comes early, and not once more a job
+        await answer
 
     def start(self) -> None:
         """

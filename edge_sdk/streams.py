@@ -74,6 +74,13 @@ class Stream:
         return self.unknown[0] or sum(map(len, self.rows.values()))
 
     @property
+    def has_news(self) -> bool:
+        """
+        Tell whether a batch would say anything: rows or gaps.
+        """
+        return self.open_rows > 0 or self.record.has_news
+
+    @property
     def unsaved_rows(self) -> int:
         """
         Return how many of them no flush has written yet.

@@ -1,9 +1,9 @@
 """
 The one thread that owns the state folder.
 
-It steps the line every 1.15 s at least, at once when woken, and runs what other threads hand it, one job at a time
-and in order; a step follows a job within :data:`AFTER_JOB_MS`. Nothing else touches a file of the folder, so no room
-needs a lock of its own.
+It has the line look every second and step when that is due, or at once when woken, and runs what other threads hand it,
+one job at a time and in order; a step follows a job within :data:`AFTER_JOB_MS`. Nothing else touches a file of the
+folder, so no room needs a lock of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
-from edge_sdk.clock import Clock, Now
+from edge_sdk.clock import Clock, Now, mono_ms
 from edge_sdk.errors import LifecycleRefused
 from edge_sdk.line import Line
 
@@ -86,7 +86,7 @@ class Writer:
 
     def watch_async(self, job: Callable[[Now], T | None]) -> Awaitable[T]:
         """
-        Run *job* after every step, until it returns something; awaits that. Cancelling it ends it.
+        Run *job* after every look and step, until it returns something; awaits that. Cancelling it ends it.
 
         So whoever waits for something to do costs no wake-up besides that of the step.
         """
@@ -131,9 +131,10 @@ class Writer:
             raise
 
     def _step_until_stopped(self) -> None:
-        stepped_ms = due_ms = self._clock.now().mono_ms
+        has_work, stepped_ms = True, mono_ms()
+        due_ms = stepped_ms
         while True:
-            wait_ms = due_ms - self._clock.now().mono_ms
+            wait_ms = due_ms - mono_ms()
             with self._condition:
                 if not self._jobs and not self._woken and not self._stopping and wait_ms > 0:
                     self._condition.wait(wait_ms / 1000)
@@ -146,10 +147,11 @@ class Writer:
                 return
             now = self._clock.now()
             if jobs:
-                due_ms = min(due_ms, stepped_ms + AFTER_JOB_MS)
+                has_work, due_ms = True, min(due_ms, stepped_ms + AFTER_JOB_MS)
             if woken or now.mono_ms >= due_ms:
                 assert self._line is not None
-                stepped_ms, due_ms = now.mono_ms, now.mono_ms + self._line.step(now)
+                wait_ms = self._line.step(now) if woken or has_work else self._line.tick(now)
+                has_work, stepped_ms, due_ms = False, now.mono_ms, now.mono_ms + wait_ms
                 self._look(now)
 
     def _look(self, now: Now) -> None:

@@ -39,19 +39,19 @@ class SiteGuest:
         self.wiped = answered
         self._left = left
 
-    def points(self, said: Batch, now_ms: int) -> None:
+    def points(self, said: Sequence[Batch], now_ms: int) -> None:
         """
-        Put points to the readings that they belong to.
+        Put the points of several messages to the readings that they belong to.
 
         Raises:
-            Malformed: the shim's own count fell.
+            Malformed: the shim's own count fell; the messages before are taken.
         """
-        t0_ms = said.t0_ms + suspended_ms()
+        slept_ms, arrived, take = suspended_ms(), self._account.arrived, self._readings.take
         with self._lock:
-            self._account.arrived(said.first, said.count, said.drops)
-            lost = self._readings.take(said.runs, t0=said.t0_ms, t0_ms=t0_ms, now_ms=now_ms)
-            if lost:
-                self._account.settle(lost)
+            for one in said:
+                arrived(one.first, one.count, one.drops)
+                if lost := take(one.runs, t0=one.t0_ms, t0_ms=one.t0_ms + slept_ms, now_ms=now_ms):
+                    self._account.settle(lost)
 
     def beat(self, said: Beat) -> None:
         """
@@ -122,7 +122,7 @@ class WipedGuest:
         self.wiped = answered
         self.leave = left
 
-    def points(self, said: Batch, now_ms: int) -> None:
+    def points(self, said: Sequence[Batch], now_ms: int) -> None:
         """
         Take nothing.
         """

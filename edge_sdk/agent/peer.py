@@ -1,8 +1,9 @@
 """
 One connection of a firmware process: read in turn with the others, answered, never waited for.
 
-Reads at most 64 messages at a time; then others have their turn. While messages come, it looks only once a second:
-the kernel keeps what comes meanwhile, and a wake-up costs more than what it brings. Who sends more points than allowed
+Reads at most 64 messages at a time; then others have their turn. While messages come, it looks once a second, or more
+or less often, up to three seconds apart, so that each look brings about as many as half fill a socket: the kernel keeps
+what comes meanwhile, and a wake-up costs more than what a message does. Who sends more points than allowed
 is not read until its time has come, so that the socket fills and the sender keeps or counts what it cannot send.
 Anything that is not as docs/shim_wire.md has it ends the connection.
 """
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Final, Protocol
 
 from edge_sdk.clock import mono_ms
@@ -32,7 +34,10 @@ from edge_sdk.errors import Malformed
 
 MESSAGES_AT_ONCE: Final = 64
 LOOK_EVERY_S: Final = 1.0
-LOOK_SOON_S: Final = 0.05  # where so many came at one go that the socket may have been full
+LOOK_SOON_S: Final = 0.05  # at least, however many come
+LOOK_LATE_S: Final = 3.0  # at most, however few come: what a killed agent had not read is lost
+FEW: Final = 8  # messages of one look; who sends so few waits a second for the last reading to be complete
+WANTED: Final = 40  # messages of one look; a socket with the kernel's usual buffer holds over 70 of 64 points
 HELLO_WITHIN_S: Final = 5.0
 TURNS_AT_END: Final = 16  # more than a socket holds; who goes on sending is not read for ever
 MESSAGE_COSTS: Final = 8  # points: so that messages without any have their limit too
@@ -43,9 +48,9 @@ class Guest(Protocol):
     What a site makes of a connection that it accepted.
     """
 
-    def points(self, said: Batch, now_ms: int) -> None:
+    def points(self, said: Sequence[Batch], now_ms: int) -> None:
         """
-        Take points.
+        Take the points of messages that came together.
         """
 
     def beat(self, said: Beat) -> None:
@@ -107,6 +112,19 @@ class Bucket:
         return 0.0 if self._left > 0 else -self._left / self._per_s + LOOK_EVERY_S / 2
 
 
+def rest_s(rested_s: float, came: int) -> float:
+    """
+    Return for how many seconds to leave messages in the socket, so that about as many come as are wanted.
+
+    Args:
+        rested_s: for how long they were left before; 0 where each was read when it came.
+        came: how many were found.
+    """
+    if not rested_s or came < FEW:
+        return LOOK_EVERY_S if came <= WANTED else LOOK_SOON_S
+    return min(max(rested_s * WANTED / came, LOOK_SOON_S), LOOK_LATE_S)
+
+
 class Peer:
     """
     One connection.
@@ -131,6 +149,7 @@ class Peer:
         self.is_eager = False  # an answer is waited for: look at once
         self._is_listening = False
         self._came = 0  # messages since the last rest
+        self._rested_s = 0.0  # before what is read now; 0 while every message is read as it comes
         self._listen()
         self._late = self._loop.call_later(HELLO_WITHIN_S, self._check_hello)
 
@@ -198,77 +217,99 @@ class Peer:
         elif self._guest is None or self.is_eager or messages == MESSAGES_AT_ONCE or (messages < 2 and due_ms is None):
             self._listen()  # also after one that left nothing open, such as a BEAT: a rest would be a wake-up more
         else:
-            self._rest(LOOK_EVERY_S if self._came + messages <= MESSAGES_AT_ONCE // 2 else LOOK_SOON_S)
+            self._rest(rest_s(self._rested_s, self._came + messages))
         self._came = self._came + messages if self._is_listening else 0
 
     def _listen(self) -> None:
         if not self._is_listening:
-            self._is_listening = True
+            self._is_listening, self._rested_s = True, 0.0
             self._loop.add_reader(self._socket, self._look)
 
     def _rest(self, wait_s: float) -> None:
         if self._is_listening:
             self._is_listening = False
             self._loop.remove_reader(self._socket)
+        self._rested_s = wait_s
         self._timer = self._loop.call_later(wait_s, self._look)
 
     def _read_some(self) -> tuple[int, int]:
         """
         Read messages until there are none, or enough, and record what they bring; return how many, and what they cost.
         """
-        messages = cost = 0
-        while messages < MESSAGES_AT_ONCE:
-            try:
-                message = self._socket.recv(MESSAGE_LIMIT + 1)  # of a longer one the rest is gone: too long already
-            except BlockingIOError:
-                break
-            except OSError:
-                message = b""
-            if not message:  # the end; a message of no bytes cannot be told from it
-                self.end()
-                break
-            messages += 1
-            try:
-                cost += self._take(self._decoder.decode(message))
-            except Malformed:
-                self._refuse()
-            if self._is_closed:
-                break
-        if messages and self._guest is not None:
+        said, is_over, is_wrong = self._hear()
+        cost = 0
+        try:
+            for _, several in groupby(said if self._guest is not None else self._greeted(said), type):
+                if self._is_closed:
+                    break
+                cost += self._take(list(several))
+        except Malformed:
+            is_wrong = True
+        if said and self._guest is not None and not self._is_closed:
             self._guest.record()
-        return messages, cost
+        if is_wrong:
+            self.tell(encode_bye(Bye.PROTOCOL))
+        if is_wrong or is_over:
+            self.end()
+        return len(said), cost
 
-    def _take(self, said: Up | None) -> int:
+    def _hear(self) -> tuple[list[Up | None], bool, bool]:
+        """
+        Return what the messages say that have come, as many as one turn takes; whether the end is behind them, and
+        whether something is that is no message.
+        """
+        said: list[Up | None] = []
+        recv, decode = self._socket.recv, self._decoder.decode
+        try:
+            while len(said) < MESSAGES_AT_ONCE:
+                message = recv(MESSAGE_LIMIT + 1)  # of a longer one the rest is gone: too long already
+                if not message:  # the end; a message of no bytes cannot be told from it
+                    return said, True, False
+                said.append(decode(message))
+        except BlockingIOError:
+            return said, False, False
+        except OSError:
+            return said, True, False
+        except Malformed:
+            return said, True, True
+        return said, False, False
+
+    def _take(self, several: Sequence[Up | None]) -> int:
+        """
+        Take messages of one type that came together; return what they cost.
+        """
         guest = self._guest
-        if guest is None:
-            self._take_hello(said)
-            return MESSAGE_COSTS
-        match said:
-            case Batch():
-                guest.points(said, mono_ms())
-                return max(said.count, MESSAGE_COSTS)
-            case Beat():
-                guest.beat(said)
-            case Source() | Text():
-                guest.declare(said)
-            case Wiped():
-                guest.wiped(said)
-            case None:
-                guest.unknown()
-            case Hello():
-                raise Malformed("shim message: a second HELLO")
-        return MESSAGE_COSTS
+        assert guest is not None
+        if batches := [one for one in several if isinstance(one, Batch)]:
+            guest.points(batches, mono_ms())
+            return sum([one.count if one.count > MESSAGE_COSTS else MESSAGE_COSTS for one in batches])
+        for said in several:
+            match said:
+                case Beat():
+                    guest.beat(said)
+                case Source() | Text():
+                    guest.declare(said)
+                case Wiped():
+                    guest.wiped(said)
+                case None:
+                    guest.unknown()
+                case _:
+                    raise Malformed("shim message: a second HELLO")
+        return len(several) * MESSAGE_COSTS
 
-    def _take_hello(self, said: Up | None) -> None:
-        if not isinstance(said, Hello):
+    def _greeted(self, said: list[Up | None]) -> list[Up | None]:
+        """
+        Take the HELLO that *said* begins with; return the rest, which is for nobody where it was refused.
+        """
+        if not said:
+            return said
+        if not isinstance(said[0], Hello):
             raise Malformed("shim message: the first one is HELLO")
-        self._guest = self._greet(self, said)
+        self._guest = self._greet(self, said[0])
         if self._guest is None:
             self.end()
-
-    def _refuse(self) -> None:
-        self.tell(encode_bye(Bye.PROTOCOL))
-        self.end()
+            return []
+        return said[1:]
 
     def _check_hello(self) -> None:
         if self._guest is None:

@@ -71,7 +71,6 @@ class _Shape:
         ).match
         cut = [form for form in forms if form is not _Form.REAL]
         self._points = points
-        self._groups = range(1, len(cut) + 3)
         self._others = [at for at, form in enumerate(cut, 2) if form is _Form.OTHER]
         self._layouts: dict[tuple[int, ...], _Layout] = {}
 
@@ -79,7 +78,7 @@ class _Shape:
         """
         Return the run that was matched at *at* of *data*.
         """
-        parts = found.group(*self._groups)
+        parts = found.groups()
         widths = tuple(map(len, parts))
         layout = self._layouts.get(widths) or self._lay_out(widths)
         slot, offset_ms, *values = layout(data, at)

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_sdk import files
-from edge_sdk.binding import stored_counts
 from edge_sdk.clock import Clock
 from edge_sdk.config import Config
 from edge_sdk.consent_record import Told
@@ -36,6 +35,7 @@ from edge_sdk.errors import BadInput, ConfigError, StorageError
 from edge_sdk.keypage import KeyPage
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.ledger import Entry, read_ledger
+from edge_sdk.marks import stored_counts
 from edge_sdk.order import Held, StreamRow
 from edge_sdk.outbox import Outbox
 from edge_sdk.policy_file import load_policy, policy_text

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from edge_sdk.core.policy import Field, FieldType, Kind
@@ -42,22 +42,22 @@ class _Plan(NamedTuple):
     unfit: int
 
 
-class _Ready(NamedTuple):
+class _Alike(NamedTuple):
     """
-    A complete reading: what it carries of its slot, and the values of one run; or all of it in ``base``.
+    What readings that are handed over together have in common: their kind, what they carry of their slot, their plan.
     """
 
     kind: str
     carried: tuple[str, ...]
     plan: _Plan
-    base: Mapping[str, Any]
-    values: Sequence[Any]
-    at_ms: int
-    points: int
 
 
 _WHOLE: Final = _Plan((), (), 0)  # of a reading that several runs made
-_SAME: Final = attrgetter("kind", "carried", "plan")  # readings alike in these have the same fields
+
+# A complete reading: what it carries of its slot, and the values of one run, or all of it in the former; its time on
+# the agent's monotonic clock; how many points it has. A plain tuple, since one is made for each reading.
+_Ready: TypeAlias = tuple[_Alike, Mapping[str, Any], Sequence[Any], int, int]
+_ALIKE: Final = itemgetter(0)
 
 
 class _Slot:
@@ -68,7 +68,7 @@ class _Slot:
     """
 
     __slots__ = (
-        *("at", "at_ms", "base", "begun", "fields", "kind"),
+        *("alike", "alike_of", "at", "at_ms", "base", "begun", "fields", "kind"),
         *("numbers", "plan", "points", "seen_ms", "usual", "values"),
     )
 
@@ -78,6 +78,8 @@ class _Slot:
         self.begun = self.base  # as it was when the open reading began
         self.numbers: tuple[int, ...] = ()
         self.usual = self.plan = _WHOLE
+        self.alike = _Alike(kind.name, (), _WHOLE)  # of the reading before, which began as alike_of
+        self.alike_of = self.base
         self.values: Sequence[Any] = ()
         self.fields: dict[str, Any] | None = None
         self.points = 0
@@ -85,12 +87,8 @@ class _Slot:
 
     def add(self, plan: _Plan, values: Sequence[Any]) -> None:
         """
-        Add a run to the open reading.
+        Add a run to the open reading that is not all of it.
         """
-        if not self.points and not plan.unfit:
-            self.plan, self.values, self.fields = plan, values, None
-            self.points = len(plan.names)
-            return
         fields = self.fields
         if fields is None:
             fields = self.fields = dict(self.begun)
@@ -106,9 +104,11 @@ class _Slot:
         """
         points, self.points = self.points, 0
         fields, self.fields = self.fields, None
-        if fields is None:
-            return _Ready(self.kind.name, tuple(self.begun), self.plan, self.begun, self.values, self.at_ms, points)
-        return _Ready(self.kind.name, tuple(fields), _WHOLE, fields, (), self.at_ms, points)
+        if fields is not None:
+            return _Alike(self.kind.name, tuple(fields), _WHOLE), fields, (), self.at_ms, points
+        if self.alike.plan is not self.plan or self.alike_of is not self.begun:
+            self.alike, self.alike_of = _Alike(self.kind.name, tuple(self.begun), self.plan), self.begun
+        return self.alike, self.begun, self.values, self.at_ms, points
 
 
 class Readings:
@@ -174,14 +174,18 @@ class Readings:
                 lost += len(numbers)
                 continue
             if slot.at != t0 + offset_ms or not slot.points:
-                self._complete(slot)
-                slot.at, slot.at_ms, slot.begun = t0 + offset_ms, t0_ms + offset_ms, slot.base
+                if slot.points:
+                    self._ready.append(slot.ready())
+                slot.at, slot.at_ms, slot.begun, slot.fields = t0 + offset_ms, t0_ms + offset_ms, slot.base, None
                 self._open[at_slot] = slot
             slot.seen_ms = now_ms
             if numbers is not slot.numbers:  # else as the run before, which is the rule
                 slot.numbers = numbers
                 slot.usual = self._plans.get((slot.kind.name, numbers)) or self._make_plan(slot.kind, numbers)
             plan = slot.usual
+            if not slot.points and not plan.unfit:
+                slot.plan, slot.values, slot.points = plan, values, len(numbers)
+                continue
             slot.add(plan, values)
             if plan.unfit:
                 self.counts["shim_unfit"] += plan.unfit
@@ -193,10 +197,10 @@ class Readings:
         Hand over what became complete since the last call, in that order.
         """
         ready, self._ready = self._ready, []
-        for (kind, _, plan), alike in groupby(ready, _SAME):
-            several = list(alike)
-            columns = _columns(plan, several)
-            self._deliver(kind, columns, [one.at_ms for one in several], sum([one.points for one in several]))
+        for alike, group in groupby(ready, _ALIKE):
+            several = list(group)
+            times, points = [one[3] for one in several], sum([one[4] for one in several])
+            self._deliver(alike.kind, _columns(alike, several), times, points)
 
     def complete(self, now_ms: int) -> int | None:
         """
@@ -221,7 +225,7 @@ class Readings:
         """
         Forget everything declared and open; return how many points that were.
         """
-        points = sum(slot.points for slot in self._open.values()) + sum(one.points for one in self._ready)
+        points = sum(slot.points for slot in self._open.values()) + sum(one[4] for one in self._ready)
         self._slots.clear()
         self._open.clear()
         self._ready.clear()
@@ -257,13 +261,13 @@ def _put(fields: dict[str, Any], plan: _Plan, values: Sequence[Any]) -> None:
         fields[name] = _label(labels, fields[name])
 
 
-def _columns(plan: _Plan, ready: Sequence[_Ready]) -> dict[str, Sequence[Any]]:
+def _columns(alike: _Alike, ready: Sequence[_Ready]) -> dict[str, Sequence[Any]]:
     """
     Return the values of readings that have the same fields, by field.
     """
-    columns: dict[str, Sequence[Any]] = {name: [one.base[name] for one in ready] for name in ready[0].carried}
-    columns.update(zip(plan.names, zip(*[one.values for one in ready])))  # noqa: B905 - as in _put
-    for name, labels in plan.enums:
+    columns: dict[str, Sequence[Any]] = {name: [one[1][name] for one in ready] for name in alike.carried}
+    columns.update(zip(alike.plan.names, zip(*[one[2] for one in ready])))  # noqa: B905 - as in _put
+    for name, labels in alike.plan.enums:
         columns[name] = [_label(labels, value) for value in columns[name]]
     return columns
 

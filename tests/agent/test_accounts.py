@@ -10,6 +10,7 @@ import signal
 import time
 from pathlib import Path
 
+import cbor2
 import pytest
 
 from edge_sdk.agent.accounts import Accounts
@@ -17,7 +18,7 @@ from edge_sdk.core.batch import Reason
 from edge_sdk.core.shim_wire import Drops
 from edge_sdk.recording import Recording
 from tests.agent.house import INVERTER, House, agent, until, warmed
-from tests.agent.shim import Shim
+from tests.agent.shim import Shim, is_ended
 from tests.agent.test_rows import delivered, inverter
 from tests.site import CANARY, LocalSite, local_site, opened, reading
 
@@ -59,6 +60,23 @@ def test_what_a_killed_agent_had_not_read_is_a_gap_of_as_many_points(tmp_path: P
     assert numbers[:100] == list(range(100))
     assert numbers[-10:] == list(range(2000, 2010))
     assert len(numbers) == 110
+
+
+@pytest.mark.parametrize("fault", [b"\x82\x02", cbor2.dumps([2, 1, 0, [0] * 5, [[1, 0, 0, 1]]])], ids=["torn", "falls"])
+def test_points_that_came_with_a_message_that_ends_the_connection_are_taken(tmp_path: Path, fault: bytes) -> None:
+    site = warmed(local_site(tmp_path))
+    with agent(tmp_path, site) as house, house.shim() as shim:
+        shim.source(0, INVERTER, CANARY)
+        assert house.process is not None
+        house.process.send_signal(signal.SIGSTOP)  # what it reads then came together
+        sent(shim, range(5))
+        shim.link.send(fault)
+        sent(shim, range(5, 10))
+        house.process.send_signal(signal.SIGCONT)
+        assert is_ended(shim.link)
+        house.stop()
+        assert house.counts().get("shim_lost", 0) == 0
+    assert monitored(site) == list(range(5))
 
 
 def test_the_loss_is_told_upstream_as_a_gap_of_unknown_length(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import cbor2
 import pytest
 
 from tests.agent.house import ALARMS, FIELDS, IMPROVEMENT, INVERTER, MONITORING, House, agent, until, warmed
-from tests.agent.shim import Shim, connected, mono_ms
+from tests.agent.shim import Shim, connected, is_ended, mono_ms
 from tests.agent.test_accounts import monitored, sent
 from tests.agent.test_rows import inverter
 from tests.site import CANARY, local_site
@@ -40,18 +40,6 @@ def goes_on(house: House) -> None:
         sent(shim, range(20))
         assert house.stop()[0] == 0
     assert monitored(house.sites[0]) == list(range(20))
-
-
-def is_ended(link: socket.socket) -> bool:
-    """Tell whether the agent closed a connection; what it said before that does not matter."""
-    try:
-        while link.recv(4097):
-            pass
-    except ConnectionResetError:
-        return True
-    except TimeoutError:
-        return False
-    return True
 
 
 WRONG = [

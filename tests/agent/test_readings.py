@@ -102,6 +102,16 @@ def test_a_text_goes_with_the_readings_after_it_and_with_none_before() -> None:
     assert [one.get("note") for one, _ in taken.made] == [None, "new", None]
 
 
+def test_points_that_fit_nothing_leave_nothing_behind_for_the_reading_after_them() -> None:
+    taken = Taken()
+    taken.readings.tell(Text(0, NUMBERS["note"], "old"))
+    assert taken.take(((99,), 0, 0, (1.0,))) == 1
+    taken.readings.tell(Text(0, NUMBERS["note"], "new"))
+    taken.take((BOTH[0], 0, 10, (2.0, 0)))
+    taken.readings.end()
+    assert [one["note"] for one, _ in taken.made] == ["new"]
+
+
 @pytest.mark.parametrize("value", [2, -1, 1.0, True])
 def test_what_is_no_place_among_labels_stays_and_is_for_the_policy_to_refuse(value: Any) -> None:
     taken = Taken()

@@ -385,7 +385,7 @@ def test_while_uploads_are_stopped_no_batch_is_sent_and_everything_else_is(devic
     device.parts.line.incidents.stop(device.now)
     device.parts.line.withdraw("improvement", device.now)
     device.parts.line.incidents.note(Kind.FORGED, "root", device.now)
-    device.now = later(device.now, 90_000_000)
+    device.now = later(device.now, 86_400_000)
     with open_authority(device.site.collector) as authority:
         authority.upkeep(device.now.wall_s)
     device.hear()

@@ -16,7 +16,7 @@ from edge_sdk import files, requests
 from edge_sdk.core.batch import Reason
 from edge_sdk.core.claims import Status
 from edge_sdk.errors import StorageError
-from edge_sdk.line import RETRY_MS
+from edge_sdk.line import REST_MS, RETRY_MS, TICK_MS
 from edge_sdk.opening import Site
 from edge_sdk.requests import Wish
 from edge_sdk.streams import Stream
@@ -356,3 +356,39 @@ def test_draining_with_a_cut_loses_nothing_of_a_counter(site: LocalSite, parts: 
     rows = [row for row in site.rows() if row.purpose == "improvement"]
     assert sum(row.fields["energy"] for row in rows) == 150 - 10
     assert all(row.partial for row in rows)
+
+
+def test_a_tick_at_which_nothing_changed_leaves_rows_to_the_next_step_that_is_due(parts: Site) -> None:
+    now = parts.clock.now()
+    parts.line.step(now)
+    record(parts, 3)
+    parts.line.tick(later(now, TICK_MS))
+    assert parts.line.recording.counts["recorded"] == 0
+    parts.line.tick(later(now, REST_MS))
+    assert parts.line.recording.counts["recorded"] == 3
+
+
+def test_an_alarm_waits_for_no_step_that_is_due(parts: Site) -> None:
+    now = parts.clock.now()
+    parts.line.step(now)
+    parts.line.recording.record("alarm", {"serial": CANARY, "code": 7}, now.wall_ms)
+    parts.line.tick(later(now, TICK_MS))
+    (alarms,) = streams_of(parts, "alarms")
+    assert len(parts.line.rooms.outbox.queues[alarms.row]) == 1
+
+
+def test_a_request_is_served_at_the_next_tick(parts: Site) -> None:
+    now = parts.clock.now()
+    parts.line.step(now)
+    requests.ask(parts.config.folder, requests.Asked(Wish.STOP))
+    parts.line.tick(later(now, TICK_MS))
+    assert parts.line.incidents.is_stopped
+
+
+def test_what_is_denied_is_collected_no_more_from_the_next_tick_on(parts: Site) -> None:
+    now = parts.clock.now()
+    parts.line.step(now)
+    parts.line.consent.deny({"monitoring"})
+    assert "monitoring" in parts.line.binding.collecting
+    parts.line.tick(later(now, TICK_MS))
+    assert "monitoring" not in parts.line.binding.collecting

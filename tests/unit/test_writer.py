@@ -27,6 +27,9 @@ class Steps:
         self.stepped = threading.Event()
         self.fails_with: BaseException | None = None
 
+    def tick(self, now: Now) -> int:
+        return self.step(now)
+
     def step(self, now: Now) -> int:
         self.count += 1
         self.stepped.set()
