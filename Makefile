@@ -26,7 +26,7 @@ PYTEST  := -m pytest --durations=10 -rs
 BESIDE  := PYTHONSAFEPATH=1 PYTHONPATH= EDGE_TEST_WHEEL=1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-faults test-cross test-arm test-fuzz test-interop check bench bench-check bench-peers docs lock audit sbom clean
+.PHONY: help demo test test-all test-faults test-cross test-arm test-fuzz test-mutation test-interop check bench bench-check bench-peers docs lock audit sbom clean
 .PHONY: part-core part-shell node FORCE
 
 help:  ## Say what can be made
@@ -73,6 +73,11 @@ test-fuzz: $(WHEEL)/.installed  ## Made up: all that comes from outside (atheris
 # The other implementations; nothing of them is installed beside this one.
 INTEROP_TESTS := $(addprefix tests/interop/,js_reader.py cose_peer.py published.py second_cddl.py)
 
+test-mutation: $(WHEEL)/.installed $(TOOLS)/.mutation  ## Change every place of what consent, sealing and the erase rest on: tests notice, or a reason is listed
+	$(BESIDE) $(WHEEL)/bin/python tests/mutation/running.py --sources > $(VENV)/mutated
+	$(TOOLS)/mutation/bin/python tests/mutation/making.py $$(cat $(VENV)/mutated) > $(VENV)/mutants.json
+	$(BESIDE) $(WHEEL)/bin/python tests/mutation/running.py $(VENV)/mutants.json
+
 test-interop: $(WHEEL)/.installed $(INTEROP)/.js $(INTEROP)/.python $(INTEROP)/.published  ## Against other implementations: JavaScript, cwt, zcbor
 	@cp tests/interop/js/*.mjs $(INTEROP)/js/
 	EDGE_INTEROP=$(abspath $(INTEROP)) $(BESIDE) $(WHEEL)/bin/python $(PYTEST) $(INTEROP_TESTS)
@@ -106,6 +111,7 @@ lock: $(TOOLS)/.made  ## Write the hashed lock files anew, with the newest relea
 	$(COMPILE) --extra dev pyproject.toml -o $(LOCKS)/dev.txt
 	$(COMPILE) $(LOCKS)/tools.in -o $(LOCKS)/tools.txt
 	$(COMPILE) $(LOCKS)/interop.in -o $(LOCKS)/interop.txt
+	$(COMPILE) $(LOCKS)/mutation.in -o $(LOCKS)/mutation.txt
 	$(COMPILE) --no-deps $(LOCKS)/published.in -o $(LOCKS)/published.txt
 
 audit: $(TOOLS)/.made  ## Look up known holes in everything that is locked (asks the registry's advisories)
@@ -151,6 +157,12 @@ $(VENV)/.peers: Makefile | $(VENV)/.made
 $(TOOLS)/.made: $(LOCKS)/tools.txt | $(VENV)/.made
 	@$(VENV)/bin/python -m venv $(TOOLS)
 	$(TOOLS)/bin/python $(PIP) install --require-hashes -r $(LOCKS)/tools.txt
+	@touch $@
+
+# What makes mutants; nothing of it is installed beside what is tested.
+$(TOOLS)/.mutation: $(LOCKS)/mutation.txt $(TOOLS)/.made
+	@rm -rf $(TOOLS)/mutation && $(VENV)/bin/python -m venv $(TOOLS)/mutation
+	$(TOOLS)/mutation/bin/python $(PIP) install --require-hashes -r $<
 	@touch $@
 
 node:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.household import POLICY
 from edge_sdk.collector import Founded, Founding, init_collector, open_authority
 from edge_sdk.collector.authority import Authority
 from edge_sdk.collector.intake import BATCHES_PATH
@@ -20,7 +21,7 @@ from edge_sdk.core import keys, messages
 from edge_sdk.core.batch import Batch, encode_batch
 from edge_sdk.core.claims import ALG_A256GCM, ALG_HPKE_X_WING, Mechanism
 from edge_sdk.core.consent import CollectGrant, decide
-from edge_sdk.core.cose import public_key_of
+from edge_sdk.core.cose import Signer, public_key_of
 from edge_sdk.core.documents import HpkePublic, Statement, accept_statement, audience_of
 from edge_sdk.core.policy import Purpose, purpose_digest
 from edge_sdk.core.pseudonym import period_of
@@ -28,38 +29,6 @@ from edge_sdk.core.receipt import Kind, judge
 from edge_sdk.core.seal import hpke_key_pair, seal_batch
 from edge_sdk.policy_file import load_policy
 
-POLICY: Final = """
-[policy]
-name = "fleet"
-version = "1"
-
-[kinds.inverter]
-source = "serial"
-max_sources = 8
-
-[kinds.inverter.fields]
-serial = { class = "device_identifier", type = "text", max_length = 16 }
-ac_power = { class = "telemetry", type = "number", unit = "W", min = -100, max = 10000, resolution = 0.1 }
-ac_voltage = { class = "telemetry", type = "number", unit = "V", min = 0, max = 1000, resolution = 0.1 }
-temperature = { class = "telemetry", type = "number", unit = "degC", min = -60, max = 150, resolution = 0.1 }
-energy = { class = "telemetry", type = "counter", unit = "Wh" }
-
-[purposes.monitoring]
-basis = "contract"
-dpv = "dpv:RequestedServiceProvision"
-recipient = "operator-eu"
-regions = ["EU"]
-importance = 10
-keep_at_most = "30d"
-clauses = []
-
-[purposes.monitoring.views.inverter.fields]
-serial = "keep"
-ac_power = "keep"
-ac_voltage = "keep"
-temperature = "keep"
-energy = "keep"
-"""
 ROWS: Final = 60  # of one batch: an hour at one reading a minute
 _SUITE: Final = ALG_HPKE_X_WING
 
@@ -93,13 +62,13 @@ class Device:
         self._grant = _grant(self.purpose, statement, now_s)
         held = next(grant for grant in statement.grants if grant.purpose == self.purpose.name)
         period = period_of(now_s * 1000, self.purpose.period_ms)
-        self._seed = keys.stream_seed(self._stream_secret, self.purpose.name, held.id, period)
+        self._signer = Signer(keys.stream_seed(self._stream_secret, self.purpose.name, held.id, period))
 
     def sealed(self, power: int, now_s: int, *, rows: int = ROWS) -> Upload:
         """
         Return a batch of *rows* rows in which all powers are *power* (tenths of a watt).
         """
-        by_name = {"ac_power": power, "ac_voltage": 2300, "temperature": 250, "serial": "408000123456"}
+        by_name = {"power": power, "voltage": 2300, "temperature": 250, "serial": "408000123456"}
         names = [item.field.name for item in self.purpose.views[0].fields]
         taken = [
             (now_s * 1000 + row * 60_000, *({**by_name, "energy": self._next + row}[name] for name in names))
@@ -111,7 +80,7 @@ class Device:
                 first=self._next,
                 last=self._next + rows - 1,
                 digest=purpose_digest(self.purpose),
-                stream_key=public_key_of(self._seed),
+                stream_key=self._signer.public_key,
                 gaps=(),
                 tables={0: taken},
             ),
@@ -124,7 +93,7 @@ class Device:
             grant=self._grant,
             recipient=self._recipient,
             stream_id=self._stream,
-            stream_seed=self._seed,
+            signer=self._signer,
             batch_id=batch_id,
             content_alg=ALG_A256GCM,
             cek=secrets.token_bytes(keys.SECRET_BYTES),

@@ -59,10 +59,12 @@ class Counting:
 
 def run_line(
     folder: Path, readings: list[tuple[int, dict[str, Any]]], per_batch: int, *,
-    purposes: int, send: bool, suite: str = "hpke-9-ke", windowed: bool = False,
+    purposes: int, send: bool, suite: str = "hpke-9-ke", windowed: bool = False, each: bool = False,
 ) -> LineRun:  # fmt: skip
     """
-    Return what one run over all *readings* costs; readings opened at the collector are counted at the end.
+    Return what one run over all *readings* costs, handed over a batch at a time, or *each* by itself.
+
+    Readings opened at the collector are counted at the end.
     """
     config = make_site(folder, make_policy(purposes, windowed=windowed), suite=suite, per_batch=per_batch)
     transport = Counting(config.address)
@@ -72,8 +74,11 @@ def run_line(
         with gateway if send else contextlib.closing(gateway):
             started, cpu = time.perf_counter(), time.process_time()
             for start in range(0, len(readings), per_batch):
-                for at_ms, fields in readings[start : start + per_batch]:
-                    gateway.record("inverter", fields, at_ms=at_ms)
+                if each:
+                    for at_ms, fields in readings[start : start + per_batch]:
+                        gateway.record("inverter", fields, at_ms=at_ms)
+                else:
+                    gateway.record_many("inverter", readings[start : start + per_batch])
                 gateway.flush()
             if send and gateway.drain(60, cut=windowed):
                 raise RuntimeError("the collector did not take everything")

@@ -103,8 +103,16 @@ def measure(folder: Path, policy: str, kind: str, rounds: int) -> dict[str, list
     environment = {**unset, "PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "PYTHONPATH": os.pathsep.join(sys.path)}
     uncached = {**environment, "PYTHONPYCACHEPREFIX": str(folder / "none"), "PYTHONDONTWRITEBYTECODE": "1"}
     python, module = [sys.executable, "-c"], [sys.executable, "-m", "edge_sdk"]
+
+    def first() -> Start:
+        kept.unlink(missing_ok=True)
+        return started(environment)
+
+    def started(kept_in: dict[str, str]) -> Start:
+        return start([*python, START, site, kind], kept_in)
+
     rows: dict[str, Callable[[], Start]] = {
-        "first start with a policy": lambda: (kept.unlink(missing_ok=True), started(environment))[1],
+        "first start with a policy": first,
         "later start": lambda: started(environment),
         "later start, no bytecode kept": lambda: started(uncached),
         "later start, a request was sent": lambda: start([*python, SENT, site, kind], environment),
@@ -112,9 +120,6 @@ def measure(folder: Path, policy: str, kind: str, rounds: int) -> dict[str, list
         "edge-sdk --version": lambda: start([*module, "--version"], environment),
         "edge-sdk status --json": lambda: start([*module, "status", "--json", "--config", site], environment),
     }
-
-    def started(kept_in: dict[str, str]) -> Start:
-        return start([*python, START, site, kind], kept_in)
 
     for row in rows.values():
         row()  # bytecode, page cache, and the files of a first start

@@ -65,7 +65,7 @@ class Minimised:
         self.minimise: Minimiser = compile_kind(kind, granted, self.tally)
         self.by_column: ByColumn = compile_columns(kind, self.outlets, self.minimise)
 
-    def take_columns(self, columns: Mapping[str, Sequence[Any]], times: Sequence[int]) -> bool:
+    def take_columns(self, columns: Mapping[str, Sequence[Any]], times: Sequence[int]) -> int | None:
         return self.by_column(columns, times)
 
     def take(self, fields: Mapping[str, Any], at_ms: int = NOON_MS) -> int:

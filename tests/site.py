@@ -18,13 +18,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge_sdk.clock import Now, wall_s
+from edge_sdk.clock import Clock, Now, wall_s
 from edge_sdk.collector import folder as collecting
 from edge_sdk.collector import intake
 from edge_sdk.collector.founding import Founding, init_collector
@@ -35,6 +35,7 @@ from edge_sdk.enrol import enrol
 from edge_sdk.opening import Site, open_site
 from edge_sdk.policy_file import load_policy
 from edge_sdk.transport import Request, Response
+from edge_sdk.uplink import Uplink
 
 CANARY = "CANARY-4080001"  # a serial that must be found nowhere it has no business
 POLICY = """
@@ -134,6 +135,7 @@ max_rows = 50
 reserve = "1 KB"
 reserve_inodes = 0
 """
+DRAW = 0.5  # of every chance, where a test leaves none
 SLOWNESS = 10 if os.environ.get("EDGE_TEST_FEW") == "1" else 1  # of an emulated machine: see tests/arm.py
 START_S = 30 * SLOWNESS
 
@@ -252,6 +254,14 @@ def opened(site: LocalSite) -> Iterator[Site]:
         yield parts
     finally:
         parts.close()
+
+
+def uplink_of(
+    parts: Site, *, clock: Clock | None = None, chance: Callable[[], float] = lambda: DRAW, first_ms: int = 0
+) -> Uplink:
+    """Return an uplink for the line of *parts* that draws what the test says, beside the one that its threads have."""
+    routing, asked = parts.uplink._routing, clock or parts.clock
+    return Uplink(parts.line, routing=routing, clock=asked, chance=chance, draw=os.urandom, first_ms=first_ms)
 
 
 @contextmanager

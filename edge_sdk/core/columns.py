@@ -26,17 +26,18 @@ def write_columns(kind: Kind, views: tuple[View, ...]) -> str:
     lines = [
         "def minimise_columns(columns, times):",
         "    if not columns.keys() <= names_declared:",
-        "        return False",
+        "        return None",
         "    nones = [None] * len(times)",
     ]
     for at, declared in enumerate(kind.fields):
         lines += _write_check(declared, at)
     lines += [
         f"    if not sources.issuperset(f{places[kind.source]}):",  # None is not among them
-        "        return False",
+        "        return None",
+        "    taken = len(times)",
         *_write_rows(views, places),
         *_write_windows(kind, views, places),
-        "    return True",
+        "    return taken",
     ]
     return "\n".join(lines)
 
@@ -50,8 +51,8 @@ def _write_check(declared: Field, at: int) -> list[str]:
         lines += ["    else:", f"        types = set(map(type, v{at}))"]
         for number, (condition, then) in enumerate(cases):
             lines += [f"        {'elif' if number else 'if'} {condition}:", f"            f{at} = {then}"]
-        return [*lines, "        else:", "            return False"]
-    return [*lines, "    else:", "        return False"]
+        return [*lines, "        else:", "            return None"]
+    return [*lines, "    else:", "        return None"]
 
 
 def _usual_columns(declared: Field, at: int) -> list[tuple[str, str]]:
@@ -124,6 +125,9 @@ def _write_windows(kind: Kind, views: tuple[View, ...], places: dict[str, int]) 
         "            block.rows.append(row)",
         f"            if len(block.rows) >= {block_rows(kind)}:",
         "                block.fold()",
-        "        else:",
-        "            join(source, at_ms, row)",
+        *(
+            ["        elif not join(source, at_ms, row):", "            taken -= 1"]
+            if all(view.every_ms is not None for view in views)
+            else ["        else:", "            join(source, at_ms, row)"]  # another view took it already
+        ),
     ]

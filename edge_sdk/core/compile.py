@@ -28,7 +28,7 @@ from edge_sdk.core.windows import WindowSet
 from edge_sdk.core.written import gathered, rules_of, write_one
 
 Minimiser = Callable[[Mapping[str, Any], int], int]
-ByColumn = Callable[[Mapping[str, Sequence[Any]], Sequence[int]], bool]
+ByColumn = Callable[[Mapping[str, Sequence[Any]], Sequence[int]], int | None]
 
 
 @dataclass(slots=True)
@@ -122,8 +122,9 @@ def compile_columns(kind: Kind, outlets: Sequence[Outlet], minimise: Minimiser) 
     Args:
         outlets: those that *minimise* was bound to, in that order.
 
-    It takes values by field name, one for each of the times, and at least one time. It returns whether it took the
-    readings: where anything about any of them is unusual it takes none, and *minimise* has to be asked one by one.
+    It takes values by field name, one for each of the times, and at least one time. It returns how many readings an
+    outlet took: where anything about any of them is unusual it takes none and returns None, and *minimise* has to be
+    asked one by one.
     """
     bound = minimise.__globals__  # the sources and blocks are the same ones
     bound |= {"isfinite": math.isfinite, "floats": {float}, "integers": {int}, "texts": {str}, "truths": {bool}}

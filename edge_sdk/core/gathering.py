@@ -175,16 +175,21 @@ class Block:
         if not self.rows:
             return
         times, *columns = zip(*self.rows, strict=True)
+        count = len(times)
         self.rows.clear()
+        sums: dict[int, int] = {}
         try:
-            sums = {at: sum(columns[at]) for at in {at for _, taking in self._takers for _, at in taking.totals}}
+            for _, taking in self._takers:
+                for _, at in taking.totals:
+                    if at not in sums:
+                        sums[at] = sum(columns[at])
         except TypeError:  # a value is missing
-            sums = {}
+            sums.clear()
         for pane, taking in self._takers:
-            pane[COUNT] += len(times)
+            pane[COUNT] += count
             for slot, at in taking.totals if sums else ():
                 pane[slot] += sums[at]
-                pane[slot + 1] += len(times)
+                pane[slot + 1] += count
             for field, at in taking.others if sums else taking.every:
                 _gather(pane, field, times, columns[at])
 

@@ -51,9 +51,9 @@ class Room(enum.StrEnum):
     ENROL = "enrol"
     COLLECT = "collect"
     SEND = "send"
-    LISTEN = "listen"
+    LISTEN = "fetch documents"
     """Fetch downlinks, root and recipients."""
-    LANE = "lane"
+    LANE = "deliver control messages"
     """Deliver control messages and wipe receipts."""
     WIPE = "wipe"
 

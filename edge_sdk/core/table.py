@@ -4,14 +4,15 @@ Rows of one view as columns: delta per source, zigzag, varint (SPEC 6.2).
 A row is a tuple: ``(at_ms, *values)`` for a view of every reading, ``(start_ms, count, *values)`` for windows, where
 a negative count marks a partial window. A value is a scaled integer, text, the bytes of a pseudonym, or None when
 the reading did not have it. Whole numbers lie within 2**62 of 0, so that every difference fits 64 bits. A column is
-packed by maps over a whole tuple, its varints taken from a table; what purposes share is packed once. One
-list of rows has one encoding, and the decoder takes no other. Compression, sequence numbers and gaps belong to
-``batch``; nothing here is secret or trusted.
+packed as a whole where its differences are small, else its varints come from a table; what purposes share is
+packed once. One list of rows has one encoding, and the decoder takes no other. Compression, sequence numbers and gaps
+belong to ``batch``; nothing here is secret or trusted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter, sub
 from typing import Any, Final
 
@@ -90,6 +91,23 @@ def _varint(zigzag: int) -> bytes:
 _NEAR: Final = 512  # differences of neighbours are mostly smaller
 _FEW: Final = 64  # for fewer rows, what they need is made sooner than the table is copied
 _SHORT: Final[Mapping[int, bytes]] = {delta: _Varints()[delta] for delta in range(-_NEAR, _NEAR)}
+_SMALL: Final = bytes(range(64)) + bytes(range(192, 256))  # as signed bytes those whose varint is one byte
+_ZIGZAG: Final = bytes(2 * byte if byte < 128 else 511 - 2 * byte for byte in range(256))
+
+
+def _varints(deltas: Sequence[int], varint: Callable[[int], bytes] | None = None) -> bytes:
+    """
+    Return *deltas* as zigzag varints: all together where each fits a byte or all are the same, else each from a table.
+    """
+    try:
+        signed = struct.pack(f"{len(deltas)}b", *deltas)
+    except struct.error:  # one does not fit; where all are alike, none does
+        if deltas.count(deltas[0]) == len(deltas):
+            return _Varints()[deltas[0]] * len(deltas)
+    else:
+        if not signed.translate(None, _SMALL):
+            return signed.translate(_ZIGZAG)
+    return b"".join(map(varint or _Varints(_SHORT).__getitem__, deltas))
 
 
 class Grouped:
@@ -103,12 +121,12 @@ class Grouped:
 
     def __init__(self, words: Sequence[Any], memory: dict[tuple[int, ...], bytes] | None = None) -> None:
         self.words, self.groups = _places(words)
-        last = [len(words)] * len(self.words)  # the place behind the last row, where a 0 is
-        before = []
-        for row, group in enumerate(self.groups):
-            before.append(last[group])
-            last[group] = row
-        self._before = itemgetter(*before, len(words), len(words))  # of two places or more it gives a tuple
+        # Behind the last row that is the first of its group; such values are differences to 0.
+        self._begun = self.groups.index(len(self.words) - 1) + 1 if self.words else 0
+        self._before: itemgetter[Any] | None = None
+        turns = list(range(len(self.words))) * (len(words) // max(1, len(self.words)) + 1)
+        if self.groups != turns[: len(words)]:
+            self._before = _previous(self.groups, len(self.words))
         self._varint = _Varints(_SHORT if len(words) >= _FEW else ()).__getitem__
         self._memory = memory
 
@@ -118,10 +136,27 @@ class Grouped:
         """
         packed = None if self._memory is None else self._memory.get(column)
         if packed is None:
-            packed = b"".join(map(self._varint, map(sub, column, self._before((*column, 0)))))
+            if self._before is None:  # the groups take turns, as devices do that are asked one after the other
+                deltas = [*column[: self._begun], *map(sub, column[self._begun :], column)]
+            else:
+                deltas = list(map(sub, column, self._before((*column, 0))))
+            first = b"".join(map(self._varint, deltas[: self._begun]))
+            packed = first + _varints(deltas[self._begun :], self._varint)
             if self._memory is not None:
                 self._memory[column] = packed
         return packed
+
+
+def _previous(groups: Sequence[int], count: int) -> itemgetter[Any]:
+    """
+    Return what takes of a column, with a 0 behind it, the value before each in its group; 0 where there is none.
+    """
+    last = [len(groups)] * count
+    before = []
+    for row, group in enumerate(groups):
+        before.append(last[group])
+        last[group] = row
+    return itemgetter(*before, len(groups), len(groups))  # of two places or more it gives a tuple
 
 
 class Memory:
@@ -163,11 +198,7 @@ def pack_places(places: Sequence[int]) -> bytes:
     """
     Return *places* among words as a column packs them: of one group.
     """
-    steps = list(map(sub, places, (0, *places)))
-    try:
-        return b"".join(map(_SHORT.__getitem__, steps))
-    except KeyError:  # more words than are near each other
-        return b"".join(map(_Varints().__getitem__, steps))
+    return _varints(list(map(sub, places, (0, *places))))
 
 
 def _places(words: Sequence[Any], known: Sequence[Any] = ()) -> tuple[list[Any], list[int]]:

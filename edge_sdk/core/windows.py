@@ -43,7 +43,7 @@ class _Trail:
     One source's open windows and what the next one continues from.
     """
 
-    __slots__ = ("carry", "carry_ms", "closed_until", "current", "previous", "tag")
+    __slots__ = ("carry", "carry_ms", "closed_until", "current", "packed", "previous", "tag")
 
     def __init__(self) -> None:
         self.current: Pane | None = None
@@ -52,6 +52,8 @@ class _Trail:
         self.carry: dict[int, int] = {}
         self.carry_ms = 0  # when what is carried was read, where windows were cut: a later one may begin before it
         self.tag: bytes | None = None  # what stands for the source in snapshots, once one was made
+        # A pane, how many readings it had, and how it was stored then: the one before gets readings no more.
+        self.packed: tuple[Pane | None, int, bytes] = None, 0, b""
 
     @property
     def panes(self) -> list[Pane]:
@@ -185,7 +187,7 @@ class WindowSet:
         entries = []
         for source, trail in self._trails.items():
             for pane in trail.panes:
-                if pane[BLOCK] is not None:
+                if pane[BLOCK] is not None and pane[BLOCK].rows:
                     pane[BLOCK].fold()
             if trail.tag is None:
                 trail.tag = tag_of(source) if isinstance(source, str) else source
@@ -315,15 +317,29 @@ def _stored(trail: _Trail, tag: bytes) -> list[Any]:
     """
     panes = trail.panes
     source = panes[-1][SOURCE] if panes else None
-    numbers = [trail.closed_until, len(trail.carry), *chain.from_iterable(trail.carry.items())]
-    for pane in panes:
-        numbers += pane[:OPENED]
-        numbers += pane[SLOTS:]
+    begun = [trail.closed_until, len(trail.carry), *chain.from_iterable(trail.carry.items())]
     try:
-        return [tag, source, struct.pack(f"<{len(numbers)}q", *numbers)]
+        packed = _packed(begun)
+        if trail.previous is not None:
+            packed += _packed_once(trail, trail.previous)
+        if trail.current is not None:
+            packed += _packed([*trail.current[:OPENED], *trail.current[SLOTS:]])
+        return [tag, source, packed]
     except struct.error:  # texts, none yet, or a number beyond 64 bits
         kept = [[*pane[:OPENED], *map(_split, pane[SLOTS:])] for pane in panes]
         return [tag, source, trail.closed_until, [[at, value] for at, value in trail.carry.items()], kept]
+
+
+def _packed_once(trail: _Trail, pane: Pane) -> bytes:
+    was, count, packed = trail.packed
+    if was is not pane or count != pane[COUNT]:  # one that is marked partial is closed with that
+        packed = _packed([*pane[:OPENED], *pane[SLOTS:]])
+        trail.packed = pane, pane[COUNT], packed
+    return packed
+
+
+def _packed(numbers: list[int]) -> bytes:
+    return struct.pack(f"<{len(numbers)}q", *numbers)
 
 
 def _split(slot: Any) -> Any:

@@ -45,6 +45,7 @@ WANTED: Final = {
     "dev": asked([*PROJECT["dependencies"], *EXTRAS["test"], *EXTRAS["dev"]]),
     "tools": inputs("tools"),
     "interop": inputs("interop"),
+    "mutation": inputs("mutation"),
     "published": inputs("published"),
 }
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 
 from edge_sdk.collector.keyring import Places, read_role
 from edge_sdk.core.claims import Role
@@ -19,12 +18,11 @@ from edge_sdk.http_transport import HttpTransport
 from edge_sdk.opening import Site
 from edge_sdk.order import Held
 from edge_sdk.transport import Response
-from edge_sdk.uplink import Trip, Uplink
+from edge_sdk.uplink import Trip
 from tests.gateway.hostile import Exchange
-from tests.site import LocalSite, later, reading
+from tests.site import LocalSite, later, reading, uplink_of
 
 BATCHES = "/v1/batches"
-DRAW = 0.5
 
 
 class Device:
@@ -33,14 +31,7 @@ class Device:
     def __init__(self, site: LocalSite, parts: Site, port: int, *, timeout_ms: int = 2_000) -> None:
         self.site = site
         self.parts = parts
-        self.uplink = Uplink(
-            parts.line,
-            routing=parts.uplink._routing,
-            clock=parts.clock,
-            chance=lambda: DRAW,
-            draw=os.urandom,
-            first_ms=0,
-        )
+        self.uplink = uplink_of(parts)
         self.now = later(parts.clock.now(), 1)
         self.transport = HttpTransport(f"http://127.0.0.1:{port}", timeout_ms=timeout_ms)
         self._loop = asyncio.Runner()

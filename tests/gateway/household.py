@@ -7,7 +7,6 @@ that take each reading as it is, one that rests on a contract and one on consent
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from edge_sdk.core.envelope import outer
 from edge_sdk.core.units import DAY_MS, HOUR_MS
 from edge_sdk.opening import Site
 from edge_sdk.transport import Request, Response
-from edge_sdk.uplink import Errand, Trip, Uplink
+from edge_sdk.uplink import Errand, Trip
 from tests import site as sites
 from tests.site import LocalSite, later, reading
 
@@ -63,7 +62,6 @@ energy = "keep"
 power = { round = 0.1 }
 """
 HELD = "study"
-DRAW = 0.5
 
 
 @dataclass
@@ -79,10 +77,7 @@ class Household:
     number: int = 0
 
     def __post_init__(self) -> None:
-        self.uplink = Uplink(
-            self.parts.line, routing=self.parts.uplink._routing, clock=self.parts.clock, chance=lambda: DRAW,
-            draw=os.urandom, first_ms=0,
-        )  # fmt: skip
+        self.uplink = sites.uplink_of(self.parts)
 
     def record(self, count: int = 1) -> list[int]:
         """Record readings that carry a running number; return for how many purposes each was taken."""

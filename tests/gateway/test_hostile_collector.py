@@ -18,9 +18,9 @@ from edge_sdk.core.claims import Role
 from edge_sdk.core.receipt import TOO_LARGE, UNPROCESSABLE
 from edge_sdk.core.retry import CEILING_S, RETRY_AFTER_CEILING_S, SPREAD
 from tests import site as sites
-from tests.gateway.device import BATCHES, DRAW, Device, receipt_seed, signed, wrong_seed
+from tests.gateway.device import BATCHES, Device, receipt_seed, signed, wrong_seed
 from tests.gateway.hostile import Exchange, Hostile, Misdeed, answer, hang, honest_but, honestly, raw, reset
-from tests.site import LocalSite, later
+from tests.site import DRAW, LocalSite, later
 
 T = TypeVar("T")
 

@@ -20,9 +20,9 @@ from edge_sdk.core.retry import CEILING_S
 from edge_sdk.courier import drive
 from edge_sdk.uplink import PATIENCE, Errand
 from tests import site as sites
-from tests.gateway.device import BATCHES, DRAW, Device
+from tests.gateway.device import BATCHES, Device
 from tests.gateway.hostile import Hostile, answer, hang, honest_but, hostile, reset
-from tests.site import later
+from tests.site import DRAW, later
 
 T = TypeVar("T")
 

@@ -31,8 +31,8 @@ from edge_sdk.queueing import Parcel
 from edge_sdk.streams import Stream, unseal_body
 from tests import site as sites
 from tests.models.listed import Batch, Listed
-from tests.models.plant import CONSENTED, DRAW, IMPORTANCE, KEEP_MS, MEMORY, POLICY
-from tests.site import later
+from tests.models.plant import CONSENTED, IMPORTANCE, KEEP_MS, MEMORY, POLICY, kill
+from tests.site import DRAW, later
 
 OUTCOMES: Final = {
     Kind.ACKED: Outcome(Kind.ACKED, None, "receipt"),
@@ -40,7 +40,7 @@ OUTCOMES: Final = {
     Kind.LATER: Outcome(Kind.LATER, None, "status 500"),
 }
 ANSWERS: Final = (Kind.ACKED, Kind.ACKED, Kind.REFUSED, Kind.LATER)  # a queue that nobody takes from has little to show
-REASONS: Final = (Reason.QUOTA, Reason.TOO_OLD, Reason.INVALID, Reason.DAMAGED)
+MOST_RECEIPTED: Final = 64  # rows of receipted batches that may wait for the next write
 
 
 class OutboxBesideAList(RuleBasedStateMachine):
@@ -95,13 +95,23 @@ class OutboxBesideAList(RuleBasedStateMachine):
         if self.under_way is not None:
             self.answer(kind)
 
+    @rule(sure=st.integers(0, 5))
+    def deliver_many(self, sure: int) -> None:
+        """Have more batches receipted in a row than rows may wait for the next write."""
+        if sure == 0 and self.under_way is None:
+            for _ in range(MOST_RECEIPTED + 2 - len(self.listed.queued)):
+                self.record("operation", 1, close=True)
+                self.look()
+            for _ in range(MOST_RECEIPTED + 2):
+                self.send(Kind.ACKED)
+
     @rule()
     def take(self) -> None:
         """Take the next batch under way; damaged ones before it are set aside."""
         parcel = self.parts.line.next_parcel(self.now)
         while (expected := self.listed.next(self.now.mono_ms)) is not None and expected.is_rotten:
             self.listed.lose(expected, Reason.DAMAGED, keep=True)
-        assert (parcel and parcel.held.batch_id) == (expected and expected.id)
+        assert (parcel and parcel.held.batch_id) == (expected and expected.id), "another batch is next"
         if parcel is not None and expected is not None:
             assert hashlib.sha256(parcel.body).digest() == expected.digest
             self.under_way = parcel, expected
@@ -173,12 +183,9 @@ class OutboxBesideAList(RuleBasedStateMachine):
             self.parts.line.finish(self.now)
             self.listed.receipted.clear()
             self.look()
+            self.opened.close()
         else:
-            shutil.copytree(self.site.state, self.folder / "found")
-        self.opened.close()
-        if not is_clean:
-            shutil.rmtree(self.site.state)
-            (self.folder / "found").rename(self.site.state)
+            kill(self.site, self.opened)
         self.under_way = None
         for one in self.listed.queued:
             one.tries = one.until_ms = 0
@@ -222,11 +229,12 @@ class OutboxBesideAList(RuleBasedStateMachine):
         try:
             written = {one.batch_id for one in _all_of(beside)}
             self.listed.receipted = [one for one in self.listed.receipted if one.id in written]
+            assert len(self.listed.receipted) <= MOST_RECEIPTED, "too many rows of receipted batches wait"
             for read, waiting in ((outbox, []), (beside, self.listed.receipted)):
                 listed = sorted([*self.listed.queued, *waiting], key=lambda one: one.number)
                 assert [(o.batch_id, o.first, o.last, o.size) for o in _all_of(read)] == [
                     (one.id, one.first, one.last, one.size) for one in listed
-                ]
+                ], "other batches than the list has"
                 assert [(first, last, size) for _, _, first, last, _, size in read.aside()] == [
                     (one.first, one.last, one.size) for one in self.listed.aside
                 ]
@@ -260,7 +268,7 @@ class OutboxBesideAList(RuleBasedStateMachine):
                 elif gap.reason is Reason.DAMAGED:
                     counted[stream.record.purpose] += gap.count or 0
         ever, untold = self._losses(everything=True), self._losses(everything=False)
-        assert all(rows <= said.get(place, set()) for place, rows in untold.items())
+        assert all(rows <= said.get(place, set()) for place, rows in untold.items()), "a loss is not told"
         assert all(rows <= ever.get(place, set()) for place, rows in said.items())
         assert all(counted[purpose] <= self.listed.unread[purpose] for purpose in IMPORTANCE)
 
@@ -269,7 +277,7 @@ class OutboxBesideAList(RuleBasedStateMachine):
         if hasattr(self, "parts"):
             held = {entry.purpose for entry in self.parts.line.rooms.vault.ring.purposes.values()}
             streams = {stream.record.purpose for stream in self.parts.line.binding.streams.values()}
-            assert not (held | streams) & self.listed.closed
+            assert not (held | streams) & self.listed.closed, "something of a withdrawn purpose is left"
 
     # ------------------------------------------------------------------------------------------------ looking
 

@@ -4,47 +4,28 @@ Whatever a collector answers, in any order, the uplink owes what a list says; an
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from edge_sdk import uplink
 from edge_sdk.consent_state import ConsentState
 from edge_sdk.core.receipt import Kind, Outcome
+from tests.models.running import Broken, named, notices, run
 from tests.models.uplink_machine import UplinkBesideAList
-
-Broken = Callable[[], AbstractContextManager[Any]]
-GENERATE = (Phase.generate,)  # what was found is not made smaller: that it is found is enough here
-
-
-def run(examples: int, steps: int, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
-    run_state_machine_as_test(
-        UplinkBesideAList,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            phases=phases,
-            report_multiple_bugs=False,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
 
 
 def test_under_any_answers_the_uplink_owes_what_a_list_says() -> None:
-    run(2, 25)
+    run(UplinkBesideAList, examples=2, steps=25)
 
 
 # In parts, each well below what a hanging test is given.
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(8))
 def test_under_many_answers_the_uplink_owes_what_a_list_says(part: int) -> None:
-    run(20, 50)
+    run(UplinkBesideAList, examples=20, steps=50)
 
 
 def _takes_any_200_for_a_receipt() -> AbstractContextManager[Any]:
@@ -64,11 +45,19 @@ def _sends_before_it_has_heard() -> AbstractContextManager[Any]:
     return mock.patch.object(ConsentState, "is_fresh", return_value=True)
 
 
-BROKEN: tuple[Broken, ...] = (_takes_any_200_for_a_receipt, _waits_for_nobody, _sends_before_it_has_heard)
+def _comes_with_all_the_others() -> AbstractContextManager[Any]:
+    return mock.patch.object(uplink, "spread_s", lambda wish_s, least_s, draw: wish_s)
+
+
+BROKEN: dict[Broken, str] = {
+    _takes_any_200_for_a_receipt: "other batches",
+    _waits_for_nobody: "before the time",
+    _comes_with_all_the_others: "before the time",
+    _sends_before_it_has_heard: "before a downlink",
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("broken", BROKEN, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("broken", BROKEN, ids=named)
 def test_an_uplink_that_is_broken_is_noticed(broken: Broken) -> None:
-    with broken(), pytest.raises(AssertionError):
-        run(40, 50, GENERATE)
+    notices(UplinkBesideAList, broken, BROKEN[broken], examples=40, steps=50)

@@ -7,18 +7,19 @@ receipts that were changed, that are of another batch or signed by nobody's key,
 own short rules: only a receipt for a batch, or a signed refusal of it, takes it away; where an answer asks for time,
 nothing is asked before it has passed; a batch goes only when a downlink was heard since the start, byte for byte as it
 was sealed, and never for a purpose that was withdrawn. What was receipted since the last step may be owed again after a
-kill, and nothing that was receipted earlier. At the end the collector is honest, time passes, and everything
-recorded has arrived once, by value.
+kill, and nothing that was receipted earlier. Who is told when to come back comes a drawn part of the spread later. At
+the end the collector is honest, time passes, and everything recorded has arrived once, by value: the rows of each batch
+that was handed to the collector, whatever the device was told of it, and of no other.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -31,10 +32,10 @@ from edge_sdk.core.retry import CEILING_S, RETRY_AFTER_CEILING_S
 from edge_sdk.outbox import Held
 from edge_sdk.streams import unseal_body
 from edge_sdk.transport import Request, Response
-from edge_sdk.uplink import Errand, Trip, Uplink
+from edge_sdk.uplink import Errand, Trip
 from tests import site as sites
 from tests.gateway.device import receipt_seed, wrong_seed
-from tests.models.plant import CONSENTED, DRAW, IMPORTANCE, MEMORY, POLICY
+from tests.models.plant import CONSENTED, IMPORTANCE, MEMORY, POLICY, kill
 from tests.site import LocalSite, later
 
 MISDEEDS: Final = ("lost", "nothing", "status", "changed", "foreign", "forged", "refused")
@@ -44,6 +45,8 @@ WISHES: Final[dict[str, float]] = {
     "": 0, "1": 1, "120": 120, "99999999": RETRY_AFTER_CEILING_S, "-5": 0, "soon": 0,
     "Wed, 21 Oct 2099 07:28:00 GMT": RETRY_AFTER_CEILING_S,
 }  # fmt: skip
+JITTER_S: Final = 300
+DRAWS: Final = (0.0, 0.5, 0.99)
 LONGEST_S: Final = 12 * 3600  # of a run, before all is well: documents are as fresh as that
 
 
@@ -68,6 +71,8 @@ class UplinkBesideAList(RuleBasedStateMachine):
         self.owed: dict[bytes, bytes] = {}
         self.purposes: dict[bytes, str] = {}
         self.refused: set[bytes] = set()
+        self.handed_over: set[bytes] = set()
+        self.drawn = 0.0
         self.receipted: dict[bytes, bytes] = {}
         self.recorded: dict[int, str] = {}
         self.numbers: dict[bytes, list[int]] = {}
@@ -79,18 +84,13 @@ class UplinkBesideAList(RuleBasedStateMachine):
     def start(self) -> None:
         self.opened = ExitStack()
         self.parts = self.opened.enter_context(sites.opened(self.site))
-        clock = self.parts.clock.now()
-        self.now = later(self.now, max(1, clock.floor_ms - self.now.floor_ms)) if hasattr(self, "now") else clock
-        self.uplink = Uplink(
-            self.parts.line,
-            routing=self.parts.uplink._routing,
-            clock=self.parts.clock,
-            chance=lambda: DRAW,
-            draw=os.urandom,
-            first_ms=0,
-        )
-        self.uplink.hurry_once()  # its first wait is by the clock of the machine
-        self.has_heard, self.closed_until_ms, self.open_by_ms = False, 0, self.now.mono_ms
+        real = self.parts.clock
+        found_ms = real.now().floor_ms
+        self.now = later(self.now, max(1, found_ms - self.now.floor_ms)) if hasattr(self, "now") else real.now()
+        scripted: Any = SimpleNamespace(now=lambda: self.now, hear=real.hear, raise_floor=real.raise_floor)
+        self.uplink = sites.uplink_of(self.parts, clock=scripted, chance=lambda: self.drawn, first_ms=1000 * JITTER_S)
+        self.has_heard = False
+        self.closed_until_ms = self.open_by_ms = self.now.mono_ms + int(1000 * self.drawn * JITTER_S)
         found = {held.batch_id for held, _ in self._queue()}
         self.owed |= {batch_id: digest for batch_id, digest in self.receipted.items() if batch_id in found}
         self.step()
@@ -120,15 +120,26 @@ class UplinkBesideAList(RuleBasedStateMachine):
     def honest(self) -> None:
         self.exchange("honest", 200, "")
 
-    @rule(kind=st.sampled_from(MISDEEDS), status=st.sampled_from(STATUSES), wish=st.sampled_from(list(WISHES)))
-    def misbehave(self, kind: str, status: int, wish: str) -> None:
+    @rule(
+        kind=st.sampled_from(MISDEEDS),
+        status=st.sampled_from(STATUSES),
+        wish=st.sampled_from(list(WISHES)),
+        draw=st.sampled_from(DRAWS),
+    )
+    def misbehave(self, kind: str, status: int, wish: str, draw: float) -> None:
+        self.drawn = draw
         self.exchange(kind, status, wish)
 
-    @rule(status=st.sampled_from([429, 503]), wish=st.sampled_from(["120", "99999999"]))
-    def ask_for_time(self, status: int, wish: str) -> None:
+    @rule(
+        status=st.sampled_from([429, 503]),
+        wish=st.sampled_from(["1", "120", "99999999"]),
+        draw=st.sampled_from(DRAWS),
+    )
+    def ask_for_time(self, status: int, wish: str, draw: float) -> None:
         """Ask for more than the uplink would wait by itself after a first failure, and see what it does then."""
+        self.drawn = draw
         self.exchange("status", status, wish)
-        self.wait(30)
+        self.wait(130)
         self.exchange("honest", 200, "")
 
     @rule(seconds=st.sampled_from([1, 30, 130, 900, 3600]))
@@ -152,27 +163,30 @@ class UplinkBesideAList(RuleBasedStateMachine):
         if isinstance(trip, Trip):
             is_gone = trip.parcel is not None and trip.parcel.held.batch_id not in self.owed
             assert self.uplink.may_go_on(trip, self.now) is not is_gone
-            self.settle(trip, self.collector.at(trip.request, self.now.wall_s), "honest", "")
+            self.settle(trip, self.ask(trip), "honest", "")
 
-    @rule(is_clean=st.booleans(), sure=st.integers(0, 2))
-    def start_again(self, is_clean: bool, sure: int) -> None:
+    @rule(is_clean=st.booleans(), draw=st.sampled_from(DRAWS), is_hurried=st.booleans(), sure=st.integers(0, 2))
+    def start_again(self, is_clean: bool, draw: float, is_hurried: bool, sure: int) -> None:
+        """Stop or be killed, and start; where somebody waits for it, the first try is not put off."""
         if sure:
             return
+        self.drawn = draw
         if is_clean:
             self.parts.line.finish(self.now)
             self.receipted.clear()
             self.opened.close()
         else:
-            shutil.copytree(self.site.state, self.folder / "found")
-            self.opened.close()
-            shutil.rmtree(self.site.state)
-            (self.folder / "found").rename(self.site.state)
+            kill(self.site, self.opened)
         self.start()
+        if is_hurried:
+            self.uplink.hurry_once()
+            self.closed_until_ms = self.open_by_ms = self.now.mono_ms
 
     def step(self, *, flush: bool = False, close: bool = False) -> None:
         """Have the line do what is due; nothing that was receipted before is owed again after it."""
         self.parts.line.step(self.now, flush=flush, close=close)
         self.receipted.clear()
+        self.look()
 
     # --------------------------------------------------------------------------------------------- what holds
 
@@ -186,6 +200,13 @@ class UplinkBesideAList(RuleBasedStateMachine):
         if trip.parcel is not None:
             self.check_parcel(trip)
         self.settle(trip, self._response(trip, kind, status, wish), kind, wish)
+
+    def ask(self, trip: Trip) -> Response:
+        """Hand a request to the real collector, and remember which batches it took."""
+        response = self.collector.at(trip.request, self.now.wall_s)
+        if trip.parcel is not None and response.status == 200:
+            self.handed_over.add(trip.parcel.held.batch_id)
+        return response
 
     def check_parcel(self, trip: Trip) -> None:
         assert trip.parcel is not None
@@ -206,15 +227,16 @@ class UplinkBesideAList(RuleBasedStateMachine):
                 self.receipted[batch_id] = digest
         self.has_heard = self.has_heard or (is_taken and trip.errand is Errand.DOWNLINK)
         wait_s = WISHES[wish] if response is not None else 0
+        wait_s += self.drawn * max(JITTER_S, wait_s / 4) if wait_s else 0
         if response is not None and (response.status >= 500 or response.status in WHOLE_COLLECTOR):
-            self.closed_until_ms = self.now.mono_ms + int(1000 * wait_s) * (trip.errand is not Errand.TIME)
+            self.closed_until_ms = self.now.mono_ms + int(1000 * wait_s)
         self.open_by_ms = max(self.open_by_ms, self.now.mono_ms + int(1000 * max(wait_s, CEILING_S)))
 
     @invariant()
     def the_queue_is_what_is_owed(self) -> None:
         if hasattr(self, "parts"):
             self.look()
-            assert {held.batch_id for held, _ in self._queue()} == set(self.owed)
+            assert {held.batch_id for held, _ in self._queue()} == set(self.owed), "other batches than are owed"
 
     def look(self) -> None:
         """Take batches that were sealed meanwhile into the list."""
@@ -233,18 +255,19 @@ class UplinkBesideAList(RuleBasedStateMachine):
         for _ in range(60):
             self.now = later(self.now, 1000 * int(RETRY_AFTER_CEILING_S))
             while isinstance(trip := self.uplink.next_trip(self.now), Trip):
-                self.settle(trip, self.collector.at(trip.request, self.now.wall_s), "honest", "")
+                self.settle(trip, self.ask(trip), "honest", "")
             self.parts.line.step(self.now, close=True)
             self.look()
             waits = self.unsent[IMPORTANT] or self.unsent["alarms"] or self.owed
             if not waits and not self.parts.line.rooms.outbox.controls():
                 break
-        lost = {number for batch_id in self.refused for number in self.numbers[batch_id]}
+        lost = {number for batch_id in self.refused - self.handed_over for number in self.numbers[batch_id]}
         arrived = sorted(row.fields["value"] for row in collecting.open_rows(self.site.collector))
         assert len(arrived) == len(set(arrived)), "a row arrived twice"
         wanted = {number for number, purpose in self.recorded.items() if purpose not in self.closed} - lost
         assert wanted <= set(arrived), "a row did not arrive"
-        assert set(arrived) <= set(self.recorded), "a row arrived that nobody sent"
+        taken = {number for batch_id in self.handed_over for number in self.numbers[batch_id]}
+        assert set(arrived) == taken, "other rows arrived than those of the batches that were handed over"
 
     # ------------------------------------------------------------------------------------------------ looking
 
@@ -257,7 +280,7 @@ class UplinkBesideAList(RuleBasedStateMachine):
         if kind in ("refused", "forged") and trip.parcel is not None:
             seed = receipt_seed(self.site) if kind == "refused" else wrong_seed()
             return Response(422, headers, self._signed(trip.parcel.held.batch_id, trip.request.body, seed))
-        honest = self.collector.at(trip.request, self.now.wall_s)
+        honest = self.ask(trip)
         if kind == "lost":
             return None
         if kind == "foreign" and trip.parcel is not None:

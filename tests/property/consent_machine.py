@@ -37,7 +37,7 @@ from edge_sdk.enrol import enrol
 from edge_sdk.errors import EdgeError, Refused, VaultUnavailable
 from edge_sdk.lanes import deliver
 from edge_sdk.transport import Request, Response
-from edge_sdk.uplink import Errand, Trip, Uplink
+from edge_sdk.uplink import Errand, Trip
 from tests import site as sites
 from tests.site import reading
 
@@ -357,14 +357,7 @@ class Household(RuleBasedStateMachine):
         self.flying_grant, self.flying_purpose = b"", ""
         self.heard_ms: int | None = None
         self.parts = self.running.enter_context(sites.opened(self.site))
-        self.uplink = Uplink(
-            self.parts.line,
-            routing=self.parts.uplink._routing,
-            clock=self.parts.clock,
-            chance=lambda: 0.5,
-            draw=os.urandom,
-            first_ms=0,
-        )
+        self.uplink = sites.uplink_of(self.parts)
         self.parts.line.step(self.now)
 
 

@@ -106,11 +106,11 @@ def test_readings_by_column_become_the_rows_they_become_one_by_one(
     alike += [{name: chance.draw(st.just(value) | JUNK) for name, value in alike[0].items()}]
     times = [at_ms, at_ms + chance.draw(st.integers(0, 900_000))]
     before = [len(outlet.rows) for outlet in several.outlets], asdict(several.tally)
-    if not by_column({name: [one[name] for one in alike] for name in alike[0]}, times):
+    taken = by_column({name: [one[name] for one in alike] for name in alike[0]}, times)
+    if taken is None:
         assert before == ([len(outlet.rows) for outlet in several.outlets], asdict(several.tally))
         return
-    for one, at in zip(alike, times, strict=True):
-        single.minimise(one, at)
+    assert taken == sum(single.minimise(one, at) > 0 for one, at in zip(alike, times, strict=True))
     assert several.tally == single.tally
     for compiled in (several, single):
         compiled.close()

@@ -1,23 +1,51 @@
 """
-Readings that come as columns: the same rows, counts and limits as one by one.
+Readings that come as columns, or many at once: the same rows, counts and limits as one by one.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from edge_sdk.core.reading import AHEAD_MS, EARLIEST_MS, Mono
+from edge_sdk.errors import BadInput
 from edge_sdk.opening import Site
-from edge_sdk.recording import Recording
+from edge_sdk.recording import MANY, Recording
 from tests import site as sites
 from tests.site import CANARY, reading
 
 SEVERAL = 6
+BASE_MS = 1_790_000_000_000
+HOUR_MS = 3_600_000
+HOURLY = """
+[policy]
+name = "hourly"
+version = "1"
+[kinds.inverter]
+source = "serial"
+max_sources = 8
+[kinds.inverter.fields]
+serial = { class = "device_identifier", type = "text", max_length = 16 }
+power = { class = "telemetry", type = "number", unit = "W", min = -100, max = 10000, resolution = 0.1 }
+[purposes.monitoring]
+basis = "contract"
+dpv = "dpv:RequestedServiceProvision"
+recipient = "operator-eu"
+regions = ["EU"]
+importance = 10
+keep_at_most = "30d"
+[purposes.monitoring.views.inverter]
+every = "1h"
+[purposes.monitoring.views.inverter.fields]
+serial = "keep"
+power = { window = "mean" }
+"""
 
 
 @pytest.fixture
@@ -180,3 +208,74 @@ def test_a_line_that_steps_beside_them_loses_and_doubles_nothing(parts: Site) ->
     thread.join()
     parts.line.step(parts.clock.now(), flush=True)
     assert parts.line.recording.totals()["recorded"] == 100 * SEVERAL
+
+
+def walls(parts: Site, count: int = SEVERAL) -> list[int]:
+    return [parts.clock.now().wall_ms + at for at in range(count)]
+
+
+UNLIKE = {
+    "alike": [reading(1)] * SEVERAL,
+    "few": [reading(1)] * 2,
+    "more than one part": [reading(at % 7) for at in range(3 * MANY + 1)],
+    "with fields of their own": [reading(1), reading(2) | {"more": 1}, reading(3), reading(4), reading(5)],
+    "as many fields, but others": [reading(1), *[{**reading(2), "more": 1, "power": 1}] * 4, {"serial": "a"}],
+    "wrong in one": [reading(1)] * 4 + [reading(1) | {"power": "much"}],
+    "a mapping that is no dict": [reading(1)] * 4 + [MappingProxyType(reading(1))],
+    "empty": [{}] * SEVERAL,
+    "none": [],
+}
+
+
+@pytest.mark.parametrize("what", UNLIKE)
+def test_many_at_once_become_what_they_become_one_by_one(tmp_path: Path, what: str) -> None:
+    many, made, counts, taken = UNLIKE[what], [], [], []
+    for at_once in (True, False):
+        with sites.opened(sites.local_site(tmp_path / str(at_once), granted=())) as parts:
+            recording = parts.line.recording
+            readings = list(zip([BASE_MS + at for at in range(len(many))], many, strict=True))
+            if at_once:
+                taken.append(recording.record_many("inverter", readings))
+            else:
+                taken.append(sum(recording.record("inverter", fields, at) > 0 for at, fields in readings))
+            made.append(rows_made(parts))
+            parts.line.step(parts.clock.now())
+            counts.append(recording.totals(with_marks=False))
+    assert made[0] == made[1]
+    assert counts[0] == counts[1]
+    assert taken[0] == taken[1]
+
+
+@pytest.mark.parametrize("at", ["now", 1.5, True], ids=["a text", "a float", "a truth"])
+def test_a_time_among_many_that_is_no_int_is_the_programmers_mistake(parts: Site, at: Any) -> None:
+    readings = [*zip(walls(parts), [reading(1)] * SEVERAL, strict=True), (at, reading(1))]
+    with pytest.raises(TypeError, match="at_ms"):
+        parts.line.recording.record_many("inverter", readings)
+
+
+def test_many_readings_of_a_closed_window_are_not_counted_as_taken(tmp_path: Path) -> None:
+    with sites.opened(sites.local_site(tmp_path, granted=(), policy=HOURLY)) as parts:
+        hours = [BASE_MS, BASE_MS + 3 * HOUR_MS, BASE_MS]
+        taken = [
+            parts.line.recording.record_many("inverter", [(at, {"serial": "a", "power": 1.0})] * SEVERAL)
+            for at in (hours[0], *hours)
+        ]
+    assert taken == [SEVERAL, SEVERAL, SEVERAL, 0]
+
+
+def test_many_readings_by_a_clock_that_was_set_back_are_placed_as_one_by_one(parts: Site) -> None:
+    recording, now = parts.line.recording, parts.clock.now()
+    with recording.lock:
+        recording.turn(replace(now, astray_ms=7_000))
+    recording.record_many("inverter", [(now.wall_ms + at, reading(1)) for at in range(SEVERAL)])
+    assert [row[0] for row in rows_of(parts)[0]] == [now.wall_ms + 7_000 + at for at in range(SEVERAL)]
+
+
+def test_strictly_many_are_taken_up_to_the_one_that_is_wrong(parts: Site) -> None:
+    readings = list(zip(walls(parts), [reading(1)] * SEVERAL, strict=True))
+    readings[3] = (readings[3][0], {"serial": None})
+    with pytest.raises(BadInput, match="invalid_readings 1"):
+        parts.line.recording.record_many_strictly("inverter", readings)
+    assert parts.line.recording.record_many_strictly("inverter", readings[:3]) == 3
+    parts.line.step(parts.clock.now())
+    assert parts.line.recording.totals(with_marks=False)["recorded"] == 7

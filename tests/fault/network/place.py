@@ -25,8 +25,8 @@ from tests import site as sites
 from tests.fault.clock import WrongClock
 from tests.fault.network.proxy import Proxy, proxying
 from tests.fault.sweep import Report
-from tests.gateway.device import DRAW, Device
-from tests.site import CANARY, LocalSite, reading
+from tests.gateway.device import Device
+from tests.site import CANARY, DRAW, LocalSite, reading
 
 TIMEOUT_MS: Final = 300
 MEMORY_BYTES: Final = 16 << 20

@@ -26,9 +26,9 @@ from edge_sdk.transport import Response
 from tests import site as sites
 from tests.fault.network.herd import HOUR_MS, Collector, Herd, numbered
 from tests.fault.sweep import Report
-from tests.gateway.device import DRAW, Device, receipt_seed
+from tests.gateway.device import Device, receipt_seed
 from tests.gateway.hostile import answer, hostile
-from tests.site import LocalSite
+from tests.site import DRAW, LocalSite
 
 Enter = Callable[[str, Report], None]
 Fault = Callable[[int], Response | int | None]

@@ -207,10 +207,24 @@ def test_only_listed_words_ever_permit_anything(basis: str) -> None:
         ({"account": "dormant"}, "the account is in a state this release does not know"),
         ({"now_s": EXPIRED_S}, "the statement has expired"),
         ({"now_s": ABANDONED_S}, "the statement expired long ago"),
+        ({"digest": bytes(32)}, "granted, but not this edition of the purpose"),
     ],
 )
 def test_the_decision_says_why(changes: dict[str, Any], because: str) -> None:
     assert decide({}, **changes).because == because
+
+
+@pytest.mark.parametrize(
+    ("status", "because"),
+    [
+        (Status.WITHDRAWN, "refused, withdrawn or objected to"),
+        (Status.RESTRICTED, "restricted"),
+        (Status.REQUESTED, "not granted yet"),
+        ("paused", "in a state this release does not know"),
+    ],
+)
+def test_the_decision_says_how_the_purpose_stands(status: str, because: str) -> None:
+    assert decide({"status": status}).because == because
 
 
 # --- who may make a grant
@@ -268,6 +282,19 @@ def test_a_decision_and_a_cell_of_a_table_cannot_be_changed() -> None:
     for held, name in ((decide(), "queue"), (consent.BY_ACCOUNT[Account.ACTIVE], "collect")):
         with pytest.raises(AttributeError):
             setattr(held, name, None)
+
+
+def test_a_decision_and_what_it_grants_carry_nothing_beside_their_fields() -> None:
+    decision = decide({"status": Status.GIVEN})
+    for held in (decision, decision.collect, decision.send, consent.BY_ACCOUNT[Account.ACTIVE]):
+        with pytest.raises(TypeError):
+            vars(held)
+
+
+def test_every_cell_of_the_tables_says_yes_or_no() -> None:
+    cells = [*consent.BY_ACCOUNT.values(), *consent.BY_FRESHNESS.values()]
+    cells += [cell for row in consent.BY_STANDING.values() for cell in row.values()]
+    assert {type(word) for cell in cells for word in (cell.collect, cell.send)} == {bool}
 
 
 def test_the_three_fates_of_a_queue_are_three() -> None:

@@ -74,3 +74,35 @@ def test_a_closed_room_says_which_state_closed_it_and_what_to_do(state: State) -
     with pytest.raises(LifecycleRefused, match=f"{state} does not collect") as caught:
         lifecycle.check_open(state, Room.COLLECT)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "said"),
+    [
+        (State.UNPROVISIONED, Event.ACCOUNT_ACTIVE, "a site that is unprovisioned cannot be told: account active"),
+        (State.WIPED, Event.ACCOUNT_SUSPENDED, "a site that is wiped cannot be told: account suspended"),
+        (State.WIPED, Event.ACCOUNT_CANCELLED, "a site that is wiped cannot be told: account cancelled"),
+        (State.ACTIVE, Event.ERASED, "a site that is active cannot be told: erased"),
+        (State.SUSPENDED, Event.ENROLLED, "a site that is suspended cannot be told: enrolled"),
+    ],
+)
+def test_a_refused_event_is_told_in_words(state: State, event: Event, said: str) -> None:
+    with pytest.raises(LifecycleRefused) as caught:
+        lifecycle.after(state, event)
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("state", "room", "said"),
+    [
+        (State.ACTIVE, Room.ENROL, "a site that is active does not enrol"),
+        (State.SUSPENDED, Room.COLLECT, "a site that is suspended does not collect"),
+        (State.CANCELLED, Room.SEND, "a site that is cancelled does not send"),
+        (State.WIPING, Room.LISTEN, "a site that is wiping does not fetch documents"),
+        (State.UNPROVISIONED, Room.LANE, "a site that is unprovisioned does not deliver control messages"),
+    ],
+)
+def test_a_closed_room_is_told_in_words(state: State, room: Room, said: str) -> None:
+    with pytest.raises(LifecycleRefused) as caught:
+        lifecycle.check_open(state, room)
+    assert str(caught.value) == said

@@ -1,0 +1,137 @@
+"""
+``make test-mutation``, first half: write every mutant of some rooms as JSON, with the operators of mutmut.
+
+mutmut itself changes functions only, and much of what these rooms promise stands in tables at their top; so its
+operators are applied here to whole modules. Left as they are: docstrings, annotations, imports, ``__all__``, names of
+types, and the wording of errors (all within a ``raise``, every ``hint=`` or table of hints, and the name of a field in
+a message): what a message says is no promise, that something is raised is, and a condition before a raise is changed
+like any other. Of what mutmut does to a text, two crosses around it are enough: nobody who overlooks them sees upper
+case.
+
+Runs in an environment of its own and imports nothing of edge_sdk; ``running`` tries what it writes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import libcst as cst
+import libcst.matchers as m
+from mutmut.mutation.mutators import mutation_operators
+
+UNTOUCHED: Final = m.OneOf(m.Annotation(), m.Import(), m.ImportFrom(), m.Raise())
+ALL: Final = m.Assign(targets=[m.AssignTarget(m.Name("__all__"))])
+TYPE: Final = m.AnnAssign(annotation=m.Annotation(m.Name("TypeAlias")))
+HINT: Final = m.Arg(keyword=m.Name("hint")) | m.AnnAssign(target=m.Name("_HINTS"))
+LABELLED: Final = {"take": 1, "decode": 2, "parse1": 2}
+"""Calls that take, at this place, what a message calls the thing that was wrong."""
+
+
+class Sites(cst.CSTVisitor):
+    """
+    Find the nodes that may be changed, and the place of each: the class and function around it, or the table.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: list[tuple[str, cst.CSTNode]] = []
+        self._around: list[tuple[cst.CSTNode, str]] = []
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        """Take *node*; return whether to look inside."""
+        if name := _name(node, within=bool(self._around)):
+            self._around.append((node, name))
+        if m.matches(node, UNTOUCHED | ALL | TYPE | HINT) or _is_docstring(node):
+            return False
+        self.nodes.append((".".join(name for _, name in self._around), node))
+        return True
+
+    def on_leave(self, original_node: cst.CSTNode) -> None:
+        """Leave its place too."""
+        if self._around and self._around[-1][0] is original_node:
+            self._around.pop()
+
+
+def _name(node: cst.CSTNode, *, within: bool) -> str:
+    match node:
+        case cst.ClassDef(name=name) | cst.FunctionDef(name=name):
+            return name.value
+        case cst.Assign(targets=[cst.AssignTarget(target=target)]) | cst.AnnAssign(target=target) if not within:
+            return cst.Module([]).code_for_node(target)
+        case _:
+            return ""
+
+
+def _is_docstring(node: cst.CSTNode) -> bool:
+    return m.matches(node, m.SimpleStatementLine(body=[m.Expr(m.SimpleString())]))
+
+
+def _wording(module: cst.Module) -> set[cst.CSTNode]:
+    """
+    Return the arguments that only say in a message what was wrong.
+    """
+    found: set[cst.CSTNode] = set()
+    for call in m.findall(module, m.Call()):
+        assert isinstance(call, cst.Call)
+        name = getattr(call.func, "attr", call.func)
+        place = LABELLED.get(getattr(name, "value", ""))
+        if place is not None and len(call.args) > place and isinstance(call.args[place].value, cst.BaseString):
+            found.add(call.args[place].value)
+        found.update(arg.value for arg in call.args if arg.keyword and arg.keyword.value == "what")
+    return found
+
+
+def mutants(source: str) -> Iterator[tuple[str, int, str, str, str]]:
+    """
+    Yield place, line, the text that was, the text that is now, and the whole source of each mutant of *source*.
+    """
+    module = cst.parse_module(source)
+    sites, wording, seen = Sites(), _wording(module), {source}
+    module.visit(sites)
+    for place, node in sites.nodes:
+        for kind, operator in mutation_operators:
+            if node in wording or not isinstance(node, kind):
+                continue
+            changes = operator(node)
+            for changed in islice(changes, 1) if isinstance(node, cst.BaseString) else changes:
+                replaced = module.deep_replace(node, changed)
+                assert isinstance(replaced, cst.Module)
+                code = replaced.code
+                if code not in seen and _compiles(code):
+                    seen.add(code)
+                    yield (place, *_difference(source, code), code)
+
+
+def _compiles(code: str) -> bool:
+    try:
+        compile(code, "mutant", "exec", dont_inherit=True)
+    except SyntaxError:
+        return False
+    return True
+
+
+def _difference(source: str, code: str) -> tuple[int, str, str]:
+    before, after = source.splitlines(), code.splitlines()
+    spans = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    changed = [span for span in spans if span[0] != "equal"]
+    first, last = changed[0], changed[-1]
+    was, now = before[first[1] : last[2]], after[first[3] : last[4]]
+    return first[1] + 1, " ".join(map(str.strip, was)), " ".join(map(str.strip, now))
+
+
+def main() -> None:
+    """Write the mutants of each room named: its name, then the file it is in."""
+    made = []
+    for room, path in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+        for place, line, was, now, code in mutants(Path(path).read_text(encoding="utf-8")):
+            made.append({"room": room, "place": place, "line": line, "was": was, "now": now, "code": code})
+    json.dump(made, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
