@@ -146,6 +146,20 @@ def seal_record(entry: PurposeEntry, record: Record, draw: Draw) -> bytes:
     """
     Return *record* under the purpose key of *entry*.
     """
+    return seal_encoded(entry, encode_record(record), draw)
+
+
+def seal_encoded(entry: PurposeEntry, encoded: bytes, draw: Draw) -> bytes:
+    """
+    Return an encoded record under the purpose key of *entry*.
+    """
+    return wrap(entry.key, draw(NONCE_BYTES), encoded, entry.ref)
+
+
+def encode_record(record: Record) -> bytes:
+    """
+    Return *record* as deterministic CBOR.
+    """
     gaps: list[Any] = [[number, gap.first, gap.last, gap.count, int(gap.reason)] for number, gap in record.gaps]
     value: dict[int, Any] = {
         0: record.stream_id,
@@ -167,7 +181,7 @@ def seal_record(entry: PurposeEntry, record: Record, draw: Draw) -> bytes:
     value |= {15: record.boot} if record.boot is not None else {}
     value |= {16: list(record.line)} if record.line is not None else {}
     value |= {17: list(record.offset)} if record.offset is not None else {}
-    return wrap(entry.key, draw(NONCE_BYTES), cbor.encode(value), entry.ref)
+    return cbor.encode(value)
 
 
 def copy_of(record: Record) -> Record:
