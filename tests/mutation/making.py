@@ -30,8 +30,10 @@ UNTOUCHED: Final = m.OneOf(m.Annotation(), m.Import(), m.ImportFrom(), m.Raise()
 ALL: Final = m.Assign(targets=[m.AssignTarget(m.Name("__all__"))])
 TYPE: Final = m.AnnAssign(annotation=m.Annotation(m.Name("TypeAlias")))
 HINT: Final = m.Arg(keyword=m.Name("hint")) | m.AnnAssign(target=m.Name("_HINTS"))
-LABELLED: Final = {"take": 1, "decode": 2, "parse1": 2}
-"""Calls that take, at this place, what a message calls the thing that was wrong."""
+LABELLED: Final = {"take": 1, "decode": 2, "parse1": 2, "Fields": 1, "shape": 1, "Unsupported": 0}
+"""Calls that take, at this place, what a message calls the thing that was wrong; a shape that is asked where it is made
+takes it second."""
+WORDED: Final = frozenset({"what", "hint"})
 
 
 class Sites(cst.CSTVisitor):
@@ -121,19 +123,37 @@ def _is_docstring(node: cst.CSTNode) -> bool:
     return m.matches(node, m.SimpleStatementLine(body=[m.Expr(m.SimpleString())]))
 
 
+def _is_worded(call: cst.Call, at: int) -> bool:
+    """
+    Tell whether the argument at place *at* only says in a message what was wrong.
+    """
+    keyword = call.args[at].keyword
+    if keyword is not None:
+        return keyword.value in WORDED
+    name = getattr(call.func, "attr", call.func)
+    return at == (1 if isinstance(name, cst.Call) else LABELLED.get(getattr(name, "value", "")))
+
+
 def _wording(module: cst.Module) -> set[cst.CSTNode]:
+    calls = [call for call in m.findall(module, m.Call()) if isinstance(call, cst.Call)]
+    return {
+        arg.value
+        for call in calls
+        for at, arg in enumerate(call.args)
+        if _is_worded(call, at) and (arg.keyword or isinstance(arg.value, cst.BaseString))
+    }
+
+
+def _is_reworded(before: cst.CSTNode, after: object) -> bool:
     """
-    Return the arguments that only say in a message what was wrong.
+    Tell whether two calls differ in their wording only.
     """
-    found: set[cst.CSTNode] = set()
-    for call in m.findall(module, m.Call()):
-        assert isinstance(call, cst.Call)
-        name = getattr(call.func, "attr", call.func)
-        place = LABELLED.get(getattr(name, "value", ""))
-        if place is not None and len(call.args) > place and isinstance(call.args[place].value, cst.BaseString):
-            found.add(call.args[place].value)
-        found.update(arg.value for arg in call.args if arg.keyword and arg.keyword.value == "what")
-    return found
+    return isinstance(before, cst.Call) and isinstance(after, cst.Call) and _unworded(before) == _unworded(after)
+
+
+def _unworded(call: cst.Call) -> list[str]:
+    parts = [call.func, *(arg for at, arg in enumerate(call.args) if not _is_worded(call, at))]
+    return [cst.Module([]).code_for_node(part).rstrip(", \n") for part in parts]
 
 
 def mutants(source: str) -> Iterator[tuple[str, int, str, str, str]]:
@@ -147,6 +167,8 @@ def mutants(source: str) -> Iterator[tuple[str, int, str, str, str]]:
     others = words.others()
     for place, node in sites.nodes:
         for changed in () if node in wording else _changes(node, others.get(node)):
+            if _is_reworded(node, changed):
+                continue
             replaced = module.deep_replace(node, changed)
             assert isinstance(replaced, cst.Module)
             code = replaced.code
