@@ -356,14 +356,14 @@ class Binding:
         if entries:
             refs = [entry.ref for entry in entries]
             ended = [account(stream, self._rooms) for stream in self._under(refs)]
+            self._orphans |= {stream.row for stream in self._under(refs)}
             self._forget(refs)  # first: a full disk must not keep rows in memory
             self._tell_of(ended)
-            self._orphans |= {row.id for row in self._rooms.outbox.streams() if row.ref in refs}
-            held = self._rooms.vault.ring.purposes.values()
-            left = {entry.purpose for entry in held if entry.ref not in refs}  # a grant in force goes on with its names
-            gone = {entry.purpose for entry in entries} - left
-            self._rooms.vault.destroy_purposes(refs, pseudonyms=sorted(gone))
+            # A grant in force goes on with its names.
+            left = {entry.purpose for entry in self._rooms.vault.ring.purposes.values() if entry.ref not in refs}
+            self._rooms.vault.destroy_purposes(refs, pseudonyms=sorted({entry.purpose for entry in entries} - left))
             tell(Event.DESTROYED, grants=len(entries))
+            self._orphans |= {row.id for row in self._rooms.outbox.streams() if row.ref in refs}  # it may not be read
         if self._orphans:
             with self._rooms.outbox.transaction():
                 for row in self._orphans:

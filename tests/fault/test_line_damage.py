@@ -4,6 +4,7 @@ What a damaged medium took is told once, with its number; what it left arrives.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ import pytest
 from edge_sdk import opening
 from edge_sdk.collector import folder as collecting
 from edge_sdk.core.batch import Reason
+from edge_sdk.errors import StorageError
 from tests.fault.line_plan import Plan, Reading
 from tests.fault.line_site import BEGIN_MS, WINDOW_MS, Desk, ScriptedClock, config_for, make_site, open_desk, send
 
@@ -142,3 +144,18 @@ def test_an_unclean_stop_is_told_for_every_stream(household: Household) -> None:
     with household.opened() as (site, desk):
         household.drain(site, desk)
     assert household.told(Reason.POWER) == [None, None, None]
+
+
+def test_a_withdrawal_destroys_the_keys_of_a_queue_that_cannot_be_read(household: Household) -> None:
+    with household.opened() as (site, desk):
+        household.record(site, 4)
+        household.drain(site, desk)
+        rooms = site.line.rooms
+        rooms.outbox.checkpoint()
+        size = (household.place / "state" / "outbox.db").stat().st_size
+        with (household.place / "state" / "outbox.db").open("r+b") as file:
+            file.write(b"no database " * (size // 12))
+        rooms.outbox.close()
+        with contextlib.suppress(StorageError):
+            site.line.withdraw("research", site.clock.now())
+        assert "research" not in {entry.purpose for entry in rooms.vault.ring.purposes.values()}
