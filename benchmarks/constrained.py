@@ -32,6 +32,7 @@ from typing import Any, Final
 
 from benchmarks.compare import equal
 from benchmarks.line import make_site
+from benchmarks.medium import medium
 from benchmarks.peers import collector
 from edge_sdk.bench.workload import just_before, make_policy, make_readings
 
@@ -141,32 +142,13 @@ def _duty(child: subprocess.Popen[str]) -> Iterator[None]:
 
 
 def _on_a_medium_of_its_own(scratch: Path, chosen: argparse.Namespace) -> None:
-    image, place = scratch / "image", scratch / "medium"
-    place.mkdir()
     try:
-        with image.open("wb") as made:
-            made.truncate(256 * MIB)
-        subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, capture_output=True)
-        loop = subprocess.run(["losetup", "-f", "--show", image], check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError):
-        print("a medium of its own: not allowed here")
-        return
-    device = loop.stdout.strip()
-    try:
-        subprocess.run(["mount", device, place], check=True, capture_output=True)
-        try:
-            before = _written(device)
+        with medium(scratch) as (place, written):
+            before = written()
             told = run(place, Limits(), chosen)
-            os.sync()
-            _print("an ext4 of its own", told, (_written(device) - before) / chosen.readings)
-        finally:
-            subprocess.run(["umount", place], check=True)
-    finally:
-        subprocess.run(["losetup", "-d", device], check=True)
-
-
-def _written(device: str) -> int:
-    return int(Path(f"/sys/block/{Path(device).name}/stat").read_text().split()[6]) * 512
+            _print("an ext4 of its own", told, (written() - before) / chosen.readings)
+    except PermissionError:
+        print("a medium of its own: not allowed here")
 
 
 def _slow_library(folder: Path) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import collector
+from edge_sdk.bench.stages import head_bytes
 from edge_sdk.bench.workload import make_policy
 from edge_sdk.cli import setup
 from edge_sdk.config import Config
@@ -83,7 +84,7 @@ def run_line(
             if send and gateway.drain(60, cut=windowed):
                 raise RuntimeError("the collector did not take everything")
             cpu, wall = time.process_time() - cpu, time.perf_counter() - started
-        head = asyncio.run(_head_bytes(transport.batches[0])) if transport.batches else 0
+        head = asyncio.run(head_bytes(transport.batches[0])) if transport.batches else 0
     if send:
         _check_rows(folder, len(readings) * purposes)
     wire = sum(len(request.body) + head for request in transport.batches)
@@ -114,24 +115,3 @@ def _check_rows(folder: Path, expected: int) -> None:
     opened = sum(1 if row.count is None else row.count for row in open_rows(folder / "collector"))
     if opened != expected:
         raise RuntimeError(f"{opened} readings opened, {expected} expected")
-
-
-async def _head_bytes(request: Request) -> int:
-    """
-    Return the size of the request head on the wire, taken from a raw listener.
-    """
-    heads: list[int] = []
-
-    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heads.append(len(await reader.readuntil(b"\r\n\r\n")))
-        await reader.readexactly(len(request.body))
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(listen, "127.0.0.1", 0)
-    transport = HttpTransport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    async with server:
-        await transport.send(request)
-        await transport.close()
-    return heads[0]

@@ -11,6 +11,7 @@ File: page.bin, two slots that alternate, each with a count and a checksum; the 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from edge_sdk import files
@@ -54,11 +55,22 @@ class KeyPage:
         Raises:
             StorageError: it is not kept; the key must not be used.
         """
-        place = (stream, batch)
-        if len(self.entries) >= MAX_ENTRIES and place not in self.entries:
-            raise StorageError("too many batches are open at once", hint="declare fewer purposes")
+        self.put_all({(stream, batch): wrapped})
+
+    def put_all(self, wrapped: Mapping[tuple[int, int], bytes]) -> None:
+        """
+        Keep the wrapped keys of several open batches, by stream row and batch number, in one write.
+
+        After a power cut: all of these entries are there or none; all others are.
+
+        Raises:
+            StorageError: none is kept; the keys must not be used.
+        """
         before = self.entries
-        self.entries = {**before, place: wrapped}
+        after = {**before, **wrapped}
+        if len(after) > MAX_ENTRIES and len(after) > len(before):
+            raise StorageError("too many batches are open at once", hint="declare fewer purposes")
+        self.entries = after
         try:
             self._settle(1)
         except StorageError:

@@ -33,7 +33,7 @@ from edge_sdk.queueing import Parcel, Queueing
 from edge_sdk.recording import Recording
 from edge_sdk.requests import Desk, Wish
 from edge_sdk.sealing import Rooms, SealTimes
-from edge_sdk.streams import Stream
+from edge_sdk.streams import Stream, prepare
 from edge_sdk.telling import Telling
 
 TICK_MS = 1_000  # decisions are taken anew at least this often, so a change takes effect within a second
@@ -337,9 +337,7 @@ class Line:
                 record = plan.stream.record
                 self.consent.note_use(record.purpose, plan.recipient.kid, record.stream_id)
                 gone.add(plan.stream.begin_next(self.rooms))
-            for stream, grant in journal:
-                if grant is not None:
-                    stream.prepare(self.rooms)
+            prepare([stream for stream, grant in journal if grant is not None], self.rooms)
             with self.rooms.outbox.transaction():
                 sealed = self._seal_and_journal(now, plans, journal)
                 self._store_counts(now, whole=whole)
@@ -371,7 +369,7 @@ class Line:
         for stream, grant in journal:
             if grant is not None:
                 stream.journal(self.rooms, grant=grant, memory=memory)
-            stream.store(self.rooms)
+            stream.store(self.rooms, only_changed=True)
         return sealed
 
     def _store_counts(self, now: Now, *, whole: bool) -> None:

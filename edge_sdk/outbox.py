@@ -42,6 +42,10 @@ CREATE TABLE site(key TEXT PRIMARY KEY, value INTEGER NOT NULL);
 _ORDER: Final = "SELECT id, stream, first, last, told, kept_ms, bytes, batch_id FROM sealed ORDER BY id"
 _WHOLE: Final = "typeof(stream + first + last + told + kept_ms + bytes) = 'integer' AND typeof(batch_id) = 'blob'"
 _MISSHAPEN: Final = f"SELECT COUNT(*) FROM sealed WHERE NOT ({_WHOLE})"  # noqa: S608 - our own text
+# In place, and only where it is another one: a replaced row would have its index written too.
+_SET_NUMBER: Final = (
+    "INSERT INTO site VALUES(?, ?) ON CONFLICT(key) DO UPDATE SET value=excluded.value WHERE value<>excluded.value"
+)
 _ASIDE_BYTES: Final = "SELECT SUM(bytes) FROM aside"
 
 
@@ -307,8 +311,10 @@ class Outbox:
         """
         Set a counter of the site; None forgets it.
         """
-        put, drop = ("INSERT OR REPLACE INTO site VALUES(?, ?)", (key, value)), ("DELETE FROM site WHERE key=?", (key,))
-        self._db.execute(*(drop if value is None else put))
+        if value is None:
+            self._db.execute("DELETE FROM site WHERE key=?", (key,))
+        else:
+            self._db.execute(_SET_NUMBER, (key, value))
 
     def checkpoint(self, *, cut: bool = True) -> None:
         """

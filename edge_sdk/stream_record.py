@@ -16,6 +16,7 @@ from typing import Any, Final
 from edge_sdk.core import cbor
 from edge_sdk.core.batch import MAX_OFFSET_MS, Gap, Reason, merge_gaps
 from edge_sdk.core.keys import NONCE_BYTES, unwrap, wrap
+from edge_sdk.core.policy import Purpose, purpose_digest
 from edge_sdk.core.shape import Fields, array, boolean, integer, list_of, octets, optional, text, uint
 from edge_sdk.vault import Draw, PurposeEntry
 
@@ -142,9 +143,37 @@ def open_record(entry: PurposeEntry, sealed: bytes) -> Record:
     )
 
 
+def new_record(
+    entry: PurposeEntry, purpose: Purpose, draw: Draw, *, period: int, line: tuple[bytes, int] | None
+) -> Record:
+    """
+    Return the record of a stream that begins; *line* says by which floor, of which boot, its rows are timed, if by any.
+    """
+    record = Record(
+        draw(ID_BYTES), purpose.name, entry.grant_id, period, purpose_digest(purpose), keep_ms=purpose.keep_at_most_ms
+    )
+    if line is not None:
+        record.boot, record.line = draw(ID_BYTES), line
+    return record
+
+
 def seal_record(entry: PurposeEntry, record: Record, draw: Draw) -> bytes:
     """
     Return *record* under the purpose key of *entry*.
+    """
+    return seal_encoded(entry, encode_record(record), draw)
+
+
+def seal_encoded(entry: PurposeEntry, encoded: bytes, draw: Draw) -> bytes:
+    """
+    Return an encoded record under the purpose key of *entry*.
+    """
+    return wrap(entry.key, draw(NONCE_BYTES), encoded, entry.ref)
+
+
+def encode_record(record: Record) -> bytes:
+    """
+    Return *record* as deterministic CBOR.
     """
     gaps: list[Any] = [[number, gap.first, gap.last, gap.count, int(gap.reason)] for number, gap in record.gaps]
     value: dict[int, Any] = {
@@ -167,7 +196,7 @@ def seal_record(entry: PurposeEntry, record: Record, draw: Draw) -> bytes:
     value |= {15: record.boot} if record.boot is not None else {}
     value |= {16: list(record.line)} if record.line is not None else {}
     value |= {17: list(record.offset)} if record.offset is not None else {}
-    return wrap(entry.key, draw(NONCE_BYTES), cbor.encode(value), entry.ref)
+    return cbor.encode(value)
 
 
 def copy_of(record: Record) -> Record:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,13 +22,13 @@ from edge_sdk.core.compile import Outlet
 from edge_sdk.core.consent import CollectGrant
 from edge_sdk.core.documents import RecipientKey
 from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, BatchKey, source_tag_key, unwrap, wrap
-from edge_sdk.core.policy import Purpose, purpose_digest
+from edge_sdk.core.policy import Purpose
 from edge_sdk.core.reading import AHEAD_MS
 from edge_sdk.core.table import Memory, Row, decode_tables, encode_tables
 from edge_sdk.errors import BadInput
 from edge_sdk.order import Held, PendingRow
 from edge_sdk.sealing import Rooms, Sealing, SealTimes
-from edge_sdk.stream_record import ID_BYTES, Record, copy_of, seal_record
+from edge_sdk.stream_record import Record, copy_of, encode_record, new_record, seal_encoded, seal_record
 from edge_sdk.vault import PurposeEntry
 
 _TAG_BYTES = 16
@@ -63,8 +63,10 @@ class Stream:
         self.changed = False
         self.unreadable: list[int] = []  # stored rows told as damaged, still to be dropped
         self.unknown = (0, False)  # rows and windows stored of an edition that no policy here has: only to be dropped
-        self._key: BatchKey | None = None
+        self.batch_key: BatchKey | None = None
         self._mark: _Mark | None = None
+        self._writing = b""  # the record as last given to a transaction
+        self._written = b""  # and as one left it that is durable, where no other was begun since
 
     @property
     def open_rows(self) -> int:
@@ -165,20 +167,21 @@ class Stream:
         self.changed = self.changed or dropped
         return dropped
 
-    def store(self, rooms: Rooms) -> None:
+    def store(self, rooms: Rooms, *, only_changed: bool = False) -> None:
         """
-        Write the record; inside a transaction.
+        Write the record, with *only_changed* where it is not what is on the medium; inside a transaction.
         """
-        rooms.outbox.put_stream(self.row, seal_record(self.entry, self.record, rooms.draw))
+        encoded = encode_record(self.record)
+        if not only_changed or encoded != self._written:
+            self._writing, self._written = encoded, b""
+            rooms.outbox.put_stream(self.row, seal_encoded(self.entry, encoded, rooms.draw))
 
     def journal(self, rooms: Rooms, *, grant: CollectGrant, memory: Memory | None = None) -> None:
         """
-        Write rows not yet saved, and the open windows, under the open batch's key; inside a transaction.
-        *memory* is of what is written with them.
-
-        The key must be on the page first: :meth:`prepare`.
+        Write rows not yet saved, and the open windows, under the open batch's key, which :func:`prepare` has put on the
+        page; inside a transaction. *memory* is of what is written with them.
         """
-        assert self._key is not None
+        assert self.batch_key is not None
         assert self.purpose is not None
         fresh = {at: rows[self.journalled.get(at, 0) :] for at, rows in self.rows.items()}
         for at, rows in fresh.items():
@@ -193,18 +196,7 @@ class Stream:
         Remember that every row in memory is saved, once the transaction is durable.
         """
         self.journalled = {at: len(rows) for at, rows in self.rows.items()}
-
-    def prepare(self, rooms: Rooms) -> None:
-        """
-        Put a key for the open batch on the key page if it has none.
-
-        After a power cut: a key without rows, which the next start destroys.
-        """
-        if self._key is None:
-            key = BatchKey(rooms.draw(SECRET_BYTES))
-            wrapped = wrap(self.entry.key, rooms.draw(NONCE_BYTES), key.reveal(), self._place_aad(rooms))
-            rooms.page.put(self.row, self.record.batch, wrapped)
-            self._key = key  # only now: rows under a key that is nowhere would be lost
+        self._written = self._writing
 
     def seal(self, rooms: Rooms, *, grant: CollectGrant, recipient: RecipientKey, about: SealTimes) -> list[Held]:
         """
@@ -226,13 +218,13 @@ class Stream:
         Where windows are open the next batch's key is put on the page here, before the transaction. Until
         :meth:`keep` all of it can be taken back.
         """
-        self._mark = _Mark(self.rows, self.journalled, copy_of(self.record), self._key)
+        self._mark = _Mark(self.rows, self.journalled, copy_of(self.record), self.batch_key)
         gone = (self.row, self.record.batch)
         self.record.batch += 1
         self.record.since_ms = 0
-        self._key = None
+        self.batch_key = None
         if self.has_windows and not self.record.ended:
-            self.prepare(rooms)
+            prepare([self], rooms)
         return gone
 
     def keep(self) -> None:
@@ -250,7 +242,7 @@ class Stream:
         """
         if self._mark is not None:
             self.rows, self.journalled = self._mark.rows, self._mark.journalled
-            self.record, self._key = self._mark.record, self._mark.key
+            self.record, self.batch_key = self._mark.record, self._mark.key
             self._mark = None
 
     @contextlib.contextmanager
@@ -269,7 +261,7 @@ class Stream:
         """
         Forget the open batch and the open windows; nothing may be collected for this stream meanwhile.
         """
-        self.rows, self.journalled, self.unknown, self._key = {}, {}, (0, False), None
+        self.rows, self.journalled, self.unknown, self.batch_key = {}, {}, (0, False), None
         for outlet in self.outlets:
             if outlet.windows is not None:
                 outlet.windows.discard()
@@ -295,9 +287,9 @@ class Stream:
         wrapped = rooms.page.entries.get((self.row, self.record.batch))
         if wrapped is not None:
             try:
-                self._key = BatchKey(unwrap(self.entry.key, wrapped, self._place_aad(rooms)))
+                self.batch_key = BatchKey(unwrap(self.entry.key, wrapped, self._place_aad(rooms)))
             except BadInput:
-                self._key = None
+                self.batch_key = None
         for pending in rooms.outbox.pending(self.row):
             self._reload_rows(rooms, pending)
         self.mark_journalled()
@@ -313,9 +305,9 @@ class Stream:
     def _reload_rows(self, rooms: Rooms, pending: PendingRow) -> None:
         assert self.purpose is not None
         try:
-            if self._key is None:
+            if self.batch_key is None:
                 raise BadInput("no key for these rows")
-            plain = unwrap(self._key, pending.body, self._body_aad("pending", rooms))
+            plain = unwrap(self.batch_key, pending.body, self._body_aad("pending", rooms))
             for at, rows in decode_tables(self.purpose.views, plain).items():
                 self.rows.setdefault(at, []).extend(rows)
         except BadInput:
@@ -327,9 +319,9 @@ class Stream:
         if stored is None or not self.has_windows:
             return
         try:
-            if self._key is None:
+            if self.batch_key is None:
                 raise BadInput("no key for these windows")
-            plain = unwrap(self._key, stored[1], self._body_aad("partial", rooms))
+            plain = unwrap(self.batch_key, stored[1], self._body_aad("partial", rooms))
             kept = cbor.decode(plain, _BODY_LIMIT, "windows")
         except BadInput:
             self.miss(None, Reason.DAMAGED)
@@ -353,31 +345,47 @@ class Stream:
             rooms.outbox.put_partial(self.row, self.record.batch, body)
 
     def _wrap(self, body: bytes, table: str, rooms: Rooms) -> bytes:
-        assert self._key is not None
-        return wrap(self._key, rooms.draw(NONCE_BYTES), body, self._body_aad(table, rooms))
+        assert self.batch_key is not None
+        return wrap(self.batch_key, rooms.draw(NONCE_BYTES), body, self._body_aad(table, rooms))
 
     def _body_aad(self, table: str, rooms: Rooms) -> bytes:
         return cbor.encode([table, rooms.vault.ring.generation.id, self.row, self.record.batch])
+
+    def wrapped(self, key: BatchKey, rooms: Rooms) -> bytes:
+        """
+        Return *key* as the key page has it for the open batch.
+        """
+        return wrap(self.entry.key, rooms.draw(NONCE_BYTES), key.reveal(), self._place_aad(rooms))
 
     def _place_aad(self, rooms: Rooms) -> bytes:
         return cbor.encode(["page", rooms.vault.ring.generation.id, self.row, self.record.batch])
 
 
-def new_stream(
-    rooms: Rooms, entry: PurposeEntry, purpose: Purpose, *, period: int, timing: int | None = None
-) -> Stream:
+def prepare(streams: Iterable[Stream], rooms: Rooms) -> None:
+    """
+    Put a key for the open batch of each of *streams* on the key page where it has none.
+
+    After a power cut: keys without rows, which the next start destroys, or none of them.
+
+    Raises:
+        StorageError: no stream has a key that it had not.
+    """
+    keys = {stream: BatchKey(rooms.draw(SECRET_BYTES)) for stream in streams if stream.batch_key is None}
+    if keys:
+        rooms.page.put_all({(s.row, s.record.batch): s.wrapped(key, rooms) for s, key in keys.items()})
+    for stream, key in keys.items():
+        stream.batch_key = key  # only now: rows under a key that is nowhere would be lost
+
+
+def new_stream(rooms: Rooms, entry: PurposeEntry, purpose: Purpose, *, period: int, timing: int | None) -> Stream:
     """
     Store and return a new stream; inside a transaction.
 
     Args:
         timing: the floor at the board's power-on, where rows are timed by the floor.
     """
-    record = Record(
-        rooms.draw(ID_BYTES), purpose.name, entry.grant_id, period, purpose_digest(purpose),
-        keep_ms=purpose.keep_at_most_ms,
-    )  # fmt: skip
-    if timing is not None:
-        record.boot, record.line = rooms.draw(ID_BYTES), (rooms.boot_id, timing)
+    line = None if timing is None else (rooms.boot_id, timing)
+    record = new_record(entry, purpose, rooms.draw, period=period, line=line)
     row = rooms.outbox.add_stream(entry.ref, seal_record(entry, record, rooms.draw))
     return Stream(row, entry, record, purpose)
 

@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from edge_sdk import files
 from edge_sdk.core import cbor, claims
@@ -34,13 +34,14 @@ from edge_sdk.core.receipt import (
     decode_wipe_receipt,
     encode_wipe_receipt,
 )
-from edge_sdk.core.shape import Fields, octets
+from edge_sdk.core.shape import Fields, octets, uint
 from edge_sdk.errors import BadInput, StorageError
 from edge_sdk.keystore import KeyStore
-from edge_sdk.vault import Draw, Lane, write_lane
+from edge_sdk.vault import Draw, Lane, check_format, write_lane
 
 INTENT_BYTES: Final = 1 << 16  # room for 2,000 stream ids
 _MAGIC: Final = b"EWI1"
+_FORMAT: Final = 1
 _HEAD_BYTES: Final = len(_MAGIC) + 4 + 16
 _DRAFT_BYTES: Final = INTENT_BYTES - 256  # less head, signing key, wrapping and what CBOR puts around them
 _AAD: Final = b"edge-sdk/wipe/1"
@@ -54,7 +55,7 @@ STORES: Final = (
 )
 """What each room has in the state folder; a test holds it against what a run leaves there."""
 
-Clearing = Callable[[], Firmware]
+Clearing: TypeAlias = Callable[[], Firmware]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def begin(folder: Path, lane: Lane, intent: Intent, *, draw: Draw) -> None:
 
     After a power cut: the intent is there, and the next start erases; or it is not, and nothing has changed.
     """
-    content = cbor.encode({0: 1, 1: encode_wipe_receipt(fitting(intent.draft)), 2: intent.signing.reveal()})
+    content = cbor.encode({0: _FORMAT, 1: encode_wipe_receipt(fitting(intent.draft)), 2: intent.signing.reveal()})
     sealed = wrap(lane.key, draw(NONCE_BYTES), content, _AAD)
     head = _MAGIC + len(sealed).to_bytes(4)
     check = hashlib.sha256(head + sealed).digest()[:16]
@@ -134,6 +135,10 @@ def _listed_bytes(use: PurposeUse) -> int:
 def pending_intent(folder: Path, lane: Lane) -> Intent | None:
     """
     Return the intent on disk, None when there is none.
+
+    Raises:
+        StorageError: the file cannot be read, or another release wrote it in a format of its own: what has begun may
+            not count as never begun.
     """
     path = folder / "wipe.bin"
     if not files.exists(path):
@@ -145,6 +150,7 @@ def pending_intent(folder: Path, lane: Lane) -> Intent | None:
         return None
     try:
         fields = Fields(cbor.decode(unwrap(lane.key, sealed, _AAD), INTENT_BYTES, "wipe intent"), "wipe intent")
+        check_format("wipe.bin", fields.take(0, "format", uint()), _FORMAT)
         draft = decode_wipe_receipt(fields.take(1, "draft", octets(None, INTENT_BYTES)))
         return Intent(draft, GenerationSigningSeed(fields.take(2, "signing key", octets(SECRET_BYTES))))
     except BadInput:

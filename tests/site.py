@@ -36,23 +36,11 @@ from edge_sdk.opening import Site, open_site
 from edge_sdk.policy_file import load_policy
 from edge_sdk.transport import Request, Response
 from edge_sdk.uplink import Uplink
+from tests.inverter import ENERGY, STATE, head, power
 
 CANARY = "CANARY-4080001"  # a serial that must be found nowhere it has no business
-POLICY = """
-[policy]
-name = "plant"
-version = "1"
-
-[kinds.inverter]
-source = "serial"
-max_sources = 8
-[kinds.inverter.fields]
-serial = { class = "device_identifier", type = "text", max_length = 16 }
-power = { class = "telemetry", type = "number", unit = "W", min = -100, max = 10000, resolution = 0.1 }
-energy = { class = "telemetry", type = "counter", unit = "Wh" }
-state = { class = "telemetry", type = "enum", values = ["off", "on"] }
-ssid = { class = "network_identifier", type = "text", max_length = 32 }
-
+SSID = 'ssid = { class = "network_identifier", type = "text", max_length = 32 }'
+POLICY = head("plant", power("power"), ENERGY, STATE, SSID) + """
 [kinds.alarm]
 source = "serial"
 max_sources = 8

@@ -106,7 +106,7 @@ def run(config: Config, readings: Readings, *, per_batch: int, flushes: int = 1)
         spent["send"] = meter.cpu_s() - cpu
     count = len(readings)
     sent = transport.batches
-    head = asyncio.run(_head_bytes(sent[0])) if sent else 0
+    head = asyncio.run(head_bytes(sent[0])) if sent else 0
     wire = sum(len(request.body) + head for request in sent)
     nbytes, synced = (None, None) if before is None or after is None else after.since(before)
     return Cost(
@@ -150,7 +150,7 @@ def _parts(readings: Readings, size: int) -> Iterable[Readings]:
     return (readings[start : start + size] for start in range(0, len(readings), size))
 
 
-async def _head_bytes(request: Request) -> int:
+async def head_bytes(request: Request) -> int:
     """
     Return the size of the head of *request* on the wire, as a listener on loopback meets it.
     """

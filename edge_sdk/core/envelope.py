@@ -141,7 +141,7 @@ def outer(data: bytes, limit: int = ENVELOPE_LIMIT) -> Outer:
         raise Malformed("envelope lacks tag 96", 0)
     value = cbor.decode(data[len(ENCRYPT_TAG) :], limit, "envelope")
     body = octets(None, limit, least=CONTENT_TAG_BYTES)
-    shape = array(octets(None, _HEADER_LIMIT, least=1), _iv, body, array(_recipient))
+    shape = array(octets(None, _HEADER_LIMIT), _iv, body, array(_recipient))
     protected, iv, ciphertext, recipients = shape(value, "envelope")
     typ, content_alg, batch_id = _content(protected)
     if len(data) > LIMITS[typ]:
@@ -180,7 +180,7 @@ def _iv(value: object, where: str) -> bytes:
 
 
 def _recipient(value: object, where: str) -> tuple[int, bytes, bytes, bytes]:
-    shape = array(octets(None, _HEADER_LIMIT, least=1), _ek, octets(WRAPPED_BYTES))
+    shape = array(octets(None, _HEADER_LIMIT), _ek, octets(WRAPPED_BYTES))
     protected, ek, wrapped = shape(value, where)
     header = Fields(cbor.decode(protected, _HEADER_LIMIT, f"{where} header"), f"{where} header")
     alg = header.take(claims.HEADER_ALG, "alg", one_of(*EK_BYTES))

@@ -34,24 +34,12 @@ from edge_sdk.core.pseudonym import period_of
 from edge_sdk.core.receipt import Firmware, Method, Outcome, PurposeUse, StoreErased, WipeReceipt, judge
 from edge_sdk.core.table import Row
 from edge_sdk.policy_file import load_policy
+from tests.inverter import ENERGY, head, power
 
 NOW_S = 1_790_000_000
 DAY_S = 86_400
 
-POLICY_TEXT = """
-[policy]
-name = "plant"
-version = "1"
-
-[kinds.inverter]
-source = "serial"
-max_sources = 8
-
-[kinds.inverter.fields]
-serial = { class = "device_identifier", type = "text", max_length = 16 }
-ac_power = { class = "telemetry", type = "number", unit = "W", min = -100, max = 10000, resolution = 0.1 }
-energy = { class = "telemetry", type = "counter", unit = "Wh" }
-
+POLICY_TEXT = head("plant", power("ac_power"), ENERGY) + """
 [purposes.monitoring]
 basis = "contract"
 dpv = "dpv:RequestedServiceProvision"

@@ -6,31 +6,17 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from edge_sdk.collector.intake import READ_BYTES, Request
-from tests.collector.household import Household, found
-from tests.collector.served import Running, now_s, sealed, start, stop
+from tests.collector.household import Household
+from tests.collector.served import Running, now_s, sealed
 
 PATH = "/v1/batches"
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    folder = tmp_path_factory.mktemp("collector") / "c"
-    running = start(folder, found(folder))
-    yield running
-    stop(running)
-
-
-@pytest.fixture(scope="module")
-def home(served: Running) -> Household:
-    return served.household()
 
 
 def cpu_s(running: Running) -> float:

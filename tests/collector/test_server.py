@@ -8,7 +8,6 @@ import hashlib
 import secrets
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,19 +23,6 @@ from edge_sdk.core.envelope import ENVELOPE_LIMIT
 from edge_sdk.core.receipt import Kind, PurposeUse
 from tests.collector.household import Household, found
 from tests.collector.served import MONITORING, Running, now_s, sealed, start, stop
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    folder = tmp_path_factory.mktemp("collector") / "c"
-    running = start(folder, found(folder))
-    yield running
-    stop(running)
-
-
-@pytest.fixture(scope="module")
-def home(served: Running) -> Household:
-    return served.household()
 
 
 def test_a_batch_is_receipted_and_again_when_it_comes_again(served: Running, home: Household) -> None:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
@@ -136,6 +136,16 @@ def declared(policy: Policy, purpose: str, kind: str) -> set[str]:
     """Return the fields that a row of one purpose and kind has by the policy."""
     view = next(view for view in policy.purposes[purpose].views if view.kind.name == kind)
     return {entry.field.name for entry in view.fields}
+
+
+def views_of(policy: Policy, *, but: Collection[str] = ()) -> dict[tuple[str, str], set[str]]:
+    """Return the fields of every view of a policy, by purpose and kind, *but* of some kinds."""
+    return {
+        (purpose.name, view.kind.name): {entry.field.name for entry in view.fields}
+        for purpose in policy.purposes.values()
+        for view in purpose.views
+        if view.kind.name not in but
+    }
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from typing import Any, Final
 from unittest import mock
 
 from edge_sdk import files
+from edge_sdk.keypage import KeyPage
 from edge_sdk.order import Held
 from edge_sdk.outbox import Outbox
-from edge_sdk.sealing import Rooms
 from edge_sdk.streams import Stream
 
 
@@ -52,23 +52,20 @@ def _key_after_its_rows() -> Iterator[None]:
     """
     Put an open batch's key on the page once the rows under it are in the database.
     """
-    late: list[tuple[Any, tuple[int, int, bytes]]] = []
-    real_prepare, real_transaction = Stream.prepare, Outbox.transaction
+    late: list[tuple[KeyPage, Any]] = []
+    real_put_all, real_transaction = KeyPage.put_all, Outbox.transaction
 
-    def prepare(self: Stream, rooms: Rooms) -> None:
-        page = rooms.page
-        with mock.patch.object(page, "put", lambda *entry: late.append((page, entry))):
-            real_prepare(self, rooms)
+    def put_all(self: KeyPage, wrapped: Any) -> None:
+        late.append((self, wrapped))
 
     @contextmanager
     def transaction(self: Outbox) -> Iterator[None]:
         with real_transaction(self):
             yield
         while late:
-            page, entry = late.pop(0)
-            page.put(*entry)
+            real_put_all(*late.pop(0))
 
-    with mock.patch.object(Stream, "prepare", prepare), mock.patch.object(Outbox, "transaction", transaction):
+    with mock.patch.object(KeyPage, "put_all", put_all), mock.patch.object(Outbox, "transaction", transaction):
         yield
 
 

@@ -26,22 +26,10 @@ from edge_sdk.opening import Site
 from edge_sdk.transport import Request, Response
 from edge_sdk.uplink import Errand, Trip
 from tests import site as sites
+from tests.inverter import ENERGY, STATE, head, power
 from tests.site import LocalSite, later, reading
 
-POLICY = """
-[policy]
-name = "held"
-version = "1"
-
-[kinds.inverter]
-source = "serial"
-max_sources = 8
-[kinds.inverter.fields]
-serial = { class = "device_identifier", type = "text", max_length = 16 }
-power = { class = "telemetry", type = "number", unit = "W", min = -100, max = 10000, resolution = 0.1 }
-energy = { class = "telemetry", type = "counter", unit = "Wh" }
-state = { class = "telemetry", type = "enum", values = ["off", "on"] }
-
+POLICY = head("held", power("power"), ENERGY, STATE) + """
 [purposes.billing]
 basis = "contract"
 dpv = "dpv:RequestedServiceProvision"

@@ -52,7 +52,6 @@ def watched(site: LocalSite) -> list[OpenedRow]:
     return [row for row in site.rows() if row.purpose == "monitoring"]
 
 
-
 @pytest.mark.parametrize("role", ALL)
 def test_a_device_goes_on_after_the_keys_of_a_role_have_changed(device: Device, role: Role) -> None:
     rotate(device, role)
@@ -71,7 +70,9 @@ def test_a_device_takes_several_roots_one_after_the_other(device: Device, server
     assert version(device) == 4
     assert len(watched(device.site)) == 3
     asked = [path for path in server.paths() if path.startswith("/v1/root/")]
-    assert asked == [f"/v1/root/{number}" for number in (2, 3, 4, 5)]
+    # Once each; where a midnight falls between, the device asks for the one to come again.
+    assert list(dict.fromkeys(asked)) == [f"/v1/root/{number}" for number in (2, 3, 4, 5)]
+    assert len(asked) <= 5
 
 
 def test_the_next_root_survives_a_restart(site: LocalSite, server: Hostile) -> None:

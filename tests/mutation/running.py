@@ -34,13 +34,14 @@ from hypothesis import settings
 
 TESTS: Final = Path(__file__).resolve().parents[1]
 SURVIVORS: Final = Path(__file__).with_name("survivors.toml")
-# What each room is held by, the quickest first: the first failure ends a mutant. Only WITH_SITE needs a site, and with
-# it all of the package.
+# What each room is held by, the quickest first: the first failure ends a mutant. None of it needs a site.
 ROOMS: Final = {
     "core.consent": ("unit/core/test_consent.py",),
     "core.lifecycle": ("unit/core/test_lifecycle.py",),
+    "core.seal": ("unit/core/test_seal.py",),
+    "core.envelope": ("unit/core/test_envelope.py",),
+    "wipe": ("unit/test_wipe_erase.py", "unit/test_wipe.py"),
 }
-WITH_SITE: Final = frozenset({"wipe"})
 PATIENCE: Final = 10  # times as long as the room as it is: who takes longer runs in a circle
 LEAST_S: Final = 30.0
 QUIETLY: Final = ("-x", "-q", "--no-header", "--tb=no", "-W", "ignore::pytest.PytestAssertRewriteWarning")
@@ -147,8 +148,7 @@ def _run(room: str, code: str) -> None:
     ended = 70
     try:
         settings.load_profile("mutation")
-        alone = () if room in WITH_SITE else ("--noconftest",)
-        ended = int(pytest.main([*QUIETLY, *alone, *(str(TESTS / each) for each in ROOMS[room])]))
+        ended = int(pytest.main([*QUIETLY, "--noconftest", *(str(TESTS / each) for each in ROOMS[room])]))
     finally:
         os._exit(ended)
 

@@ -15,24 +15,12 @@ from typing import Any, Final
 from edge_sdk import Gateway
 from tests.agent.house import House, agent, warmed
 from tests.cli.command import run as edge_sdk
+from tests.inverter import ENERGY, head, power
 from tests.shim.building import SHIM, run
 from tests.site import LocalSite, local_site, reached
 
 EXAMPLES: Final = SHIM / "examples"
-POLICY: Final = """
-[policy]
-name = "inverters"
-version = "1"
-
-[kinds.inverter]
-source = "serial"
-max_sources = 8
-[kinds.inverter.fields]
-serial = { class = "device_identifier", type = "text", max_length = 16 }
-online = { class = "telemetry", type = "bool" }
-ac_power = { class = "telemetry", type = "number", unit = "W", min = -100, max = 10000, resolution = 0.1 }
-energy = { class = "telemetry", type = "counter", unit = "Wh" }
-
+POLICY: Final = head("inverters", 'online = { class = "telemetry", type = "bool" }', power("ac_power"), ENERGY) + """
 [purposes.monitoring]
 basis = "contract"
 dpv = "dpv:RequestedServiceProvision"

@@ -6,63 +6,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import datetime
-import hashlib
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from edge_sdk.errors import ConfigError, UplinkError, WrongHost
 from edge_sdk.http_transport import HttpTransport
 from edge_sdk.transport import MAX_RESPONSE_BYTES, Request, Response
+from tests.certificates import Certified, Office
 
 REQUEST = Request("POST", "/v1/batches", {"Authorization": "Edge a:b", "Content-Type": "application/cose"}, b"sealed")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Name: Value\r\n\r\nhi"
-
-
-@dataclass
-class Certified:
-    """A key and the certificate a test authority gave it."""
-
-    chain: Path
-    pin: str
-
-
-def certified(folder: Path, *, host: str = "127.0.0.1", days: int = 30) -> Certified:
-    """Make a self-signed certificate for *host*, its own authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=60))
-        .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    chain = folder / f"{host}-{days}.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
-    spki = key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return Certified(chain, base64.b64encode(hashlib.sha256(spki).digest()).decode())
 
 
 @asynccontextmanager
@@ -121,11 +78,17 @@ def ask(
 
 
 @pytest.fixture
-def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certified:
-    """A certificate that this process trusts, as if its authority were installed on the board."""
-    certificate = certified(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.chain))
-    return certificate
+def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
+    """An authority that this process trusts, as if it were installed on the board."""
+    office = Office(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(office.trust))
+    return office
+
+
+@pytest.fixture
+def trusted(office: Office) -> Certified:
+    """A certificate of that authority for the host that is asked."""
+    return office.certify("right")
 
 
 def test_a_request_goes_below_the_prefix_of_the_address_and_the_answer_comes_back() -> None:
@@ -143,16 +106,15 @@ def test_a_verified_server_is_spoken_to_over_tls(trusted: Certified) -> None:
 def test_a_server_nobody_vouches_for_hears_nothing(tmp_path: Path) -> None:
     heard: list[bytes] = []
     with pytest.raises(UplinkError, match="ClientConnectorCertificateError"):
-        ask(heard, certificate=certified(tmp_path))
+        ask(heard, certificate=Office(tmp_path).certify("stranger"))
     assert heard == []
 
 
 @pytest.mark.parametrize("fault", ["name", "expired"])
-def test_a_certificate_for_another_name_or_of_the_past_is_refused(
-    tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    certificate = certified(tmp_path, host="127.0.0.2") if fault == "name" else certified(tmp_path, days=-1)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.chain))
+def test_a_certificate_for_another_name_or_of_the_past_is_refused(office: Office, fault: str) -> None:
+    wrong = {"name": ("127.0.0.2", (-30, 30)), "expired": ("127.0.0.1", (-30, -1))}
+    host, days = wrong[fault]
+    certificate = office.certify(fault, host=host, days=days)
     heard: list[bytes] = []
     with pytest.raises(UplinkError, match="ClientConnectorCertificateError"):
         ask(heard, certificate=certificate)
@@ -179,7 +141,7 @@ def test_a_trusted_server_with_another_key_than_the_pinned_hears_nothing(trusted
 def test_a_pin_does_not_take_the_place_of_verification(tmp_path: Path) -> None:
     heard: list[bytes] = []
     with pytest.raises(UplinkError, match="ClientConnectorCertificateError"):
-        ask(heard, certificate=certified(tmp_path), pins=lambda c: (c.pin,))
+        ask(heard, certificate=Office(tmp_path).certify("stranger"), pins=lambda c: (c.pin,))
     assert heard == []
 
 

@@ -15,6 +15,7 @@ import pytest
 from edge_sdk import files, requests
 from edge_sdk.core.batch import Reason
 from edge_sdk.core.claims import Status
+from edge_sdk.core.units import DAY_MS
 from edge_sdk.errors import StorageError
 from edge_sdk.line import REST_MS, RETRY_MS, TICK_MS
 from edge_sdk.opening import Site
@@ -329,6 +330,8 @@ def test_the_pseudonym_of_a_source_is_the_same_after_a_disk_that_failed_at_its_m
 
 def test_night_included_an_empty_batch_goes_out_at_each_cadence(parts: Site) -> None:
     now = parts.clock.now()
+    now = later(now, DAY_MS * 3 // 2 - now.wall_ms % DAY_MS)  # noon: at midnight the cadence gets another phase
+    parts.line.step(now)
     hour = parts.config.limits.max_age_ms
     parts.line.step(later(now, hour))
     first = {row: len(queue) for row, queue in parts.line.rooms.outbox.queues.items()}

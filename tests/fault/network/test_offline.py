@@ -19,6 +19,7 @@ from edge_sdk.streams import Stream
 from tests.fault.network.place import Place, settled, times_asked
 from tests.fault.recorder import missing
 from tests.fault.sweep import Report
+from tests.inverter import ENERGY, STATE, head, power
 from tests.site import CANARY, reading
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -27,20 +28,7 @@ Enter = Callable[[str, Report], None]
 STEP_S: Final = 1800
 DAY_S: Final = 86_400
 IMPORTANCE: Final = {"billing": 30, "service": 10, "study": 1}
-HEAD: Final = """
-[policy]
-name = "away"
-version = "1"
-
-[kinds.inverter]
-source = "serial"
-max_sources = 8
-[kinds.inverter.fields]
-serial = { class = "device_identifier", type = "text", max_length = 16 }
-power = { class = "telemetry", type = "number", unit = "W", min = -100, max = 10000, resolution = 0.1 }
-energy = { class = "telemetry", type = "counter", unit = "Wh" }
-state = { class = "telemetry", type = "enum", values = ["off", "on"] }
-"""
+HEAD: Final = head("away", power("power"), ENERGY, STATE)
 PURPOSE: Final = """
 [purposes.{name}]
 basis = "contract"

@@ -15,7 +15,7 @@ import pytest
 
 from edge_sdk.core.messages import encode_time_request
 from edge_sdk.http_transport import HttpTransport
-from tests.fault.network.certificates import Certified, Office
+from tests.certificates import Certified, Office
 from tests.fault.network.place import TIMEOUT_MS, Account, Place
 from tests.fault.recorder import missing
 from tests.fault.sweep import Report

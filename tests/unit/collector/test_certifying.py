@@ -26,11 +26,6 @@ def place(tmp_path: Path) -> Town:
     return town(tmp_path / "c")
 
 
-@pytest.fixture
-def home(place: Town) -> Household:
-    return place.enrol()
-
-
 def offer(public: bytes | None = None, region: str = "EU") -> KeyOffer:
     return KeyOffer(
         operator="operator-eu", region=region, mechanism=Mechanism.SCC, alg=ALG_HPKE_X25519,

@@ -17,15 +17,10 @@ from edge_sdk.core.messages import EndedStream
 from edge_sdk.core.policy import Purpose
 from edge_sdk.core.receipt import PurposeUse
 from tests.collector.household import DAY_S, NOW_S, POLICY_TEXT, Household, Stream, founding, policy
-from tests.collector.town import Town, grant_id, town
+from tests.collector.town import Town, grant_id
 
 PURPOSES = policy().purposes
 SERIAL = "408000123456"
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Town:
-    return town(tmp_path / "c", granted=["improvement"])
 
 
 def row(purpose: Purpose, energy: int = 1) -> tuple[object, ...]:

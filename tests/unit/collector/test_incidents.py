@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,19 +17,9 @@ from edge_sdk.core.incidents import NOTICE_LIMIT_S, QUIET_S, Incident, Kind
 from edge_sdk.core.messages import LedgerHead
 from edge_sdk.errors import ConfigError
 from tests.collector.household import NOW_S, Household
-from tests.collector.town import Town, town
+from tests.collector.town import Town
 
 SEEN = Incident("forged", "statement", NOW_S - 3600, NOW_S - 60, 2, False, 259_200, bytes(32))
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Town:
-    return town(tmp_path / "c", granted=["improvement"])
-
-
-@pytest.fixture
-def home(place: Town) -> Household:
-    return place.enrol()
 
 
 def cases(place: Town) -> list[Case]:

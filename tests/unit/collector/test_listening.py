@@ -28,16 +28,6 @@ from tests.collector.household import DAY_S, NOW_S, POLICY_TEXT, Household, foun
 from tests.collector.town import Town, grant_id, statuses, town
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Town:
-    return town(tmp_path / "c", granted=["improvement"])
-
-
-@pytest.fixture
-def home(place: Town) -> Household:
-    return place.enrol()
-
-
 def withdrawal(home: Household, purpose: str = "improvement") -> Withdrawal:
     return Withdrawal(purpose, (grant_id(home, purpose),))
 

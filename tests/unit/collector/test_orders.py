@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,17 +19,7 @@ from edge_sdk.core.claims import Account, Role, Status
 from edge_sdk.core.documents import WipeOrder, accept_wipe, audience_of, sign_wipe
 from edge_sdk.errors import ConfigError, ConsentRefused, Refused, Tampered
 from tests.collector.household import DAY_S, NOW_S, Household
-from tests.collector.town import Town, grant_id, statuses, town
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Town:
-    return town(tmp_path / "c", granted=["improvement"])
-
-
-@pytest.fixture
-def home(place: Town) -> Household:
-    return place.enrol()
+from tests.collector.town import Town, grant_id, statuses
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import contextlib
 import secrets
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,19 +36,9 @@ from edge_sdk.core.documents import (
 )
 from edge_sdk.errors import ConfigError, ConsentRefused, Refused, StorageError, Tampered
 from tests.collector.household import NOW_S, Household
-from tests.collector.town import Town, statuses, town
+from tests.collector.town import Town, statuses
 
 LATER_S = NOW_S + 3600
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Town:
-    return town(tmp_path / "c", granted=["improvement"])
-
-
-@pytest.fixture
-def home(place: Town) -> Household:
-    return place.enrol()
 
 
 def rotate(place: Town, *roles: Role, now_s: int = LATER_S, **more: Any) -> Root:

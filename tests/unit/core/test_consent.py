@@ -44,7 +44,9 @@ def test_a_valid_grant_collects_and_sends(basis: Basis, status: Status) -> None:
     assert shape(decide({"status": status}, basis=basis)) == GO
 
 
-@pytest.mark.parametrize("status", [Status.REFUSED, Status.WITHDRAWN, Status.OBJECTED, Status.REVOKED])
+@pytest.mark.parametrize(
+    "status", [Status.REFUSED, Status.WITHDRAWN, Status.OBJECTED, Status.REVOKED, Status.INVALIDATED]
+)
 @pytest.mark.parametrize("basis", CHOSEN)
 def test_refusal_withdrawal_and_objection_destroy_what_is_queued(basis: Basis, status: Status) -> None:
     assert shape(decide({"status": status}, basis=basis)) == DESTROY
@@ -135,12 +137,14 @@ def test_a_newer_grant_of_another_edition_leaves_this_one_alone() -> None:
     assert decision.send.grant_id == world.GRANT_ID
 
 
-def test_a_newer_refusal_of_another_edition_closes_this_one_too() -> None:
-    assert shape(two({}, {"digests": (bytes(32),), "status": Status.REFUSED})) == DESTROY
+@pytest.mark.parametrize(("status", "shaped"), [(Status.REFUSED, DESTROY), (Status.RESTRICTED, HOLD), ("paused", HOLD)])
+def test_a_newer_word_that_narrows_another_edition_closes_this_one_too(status: str, shaped: object) -> None:
+    assert shape(two({}, {"digests": (bytes(32),), "status": status})) == shaped
 
 
-def test_an_edited_purpose_is_closed_under_an_old_grant() -> None:
-    decision = decide({}, digest=bytes(32))
+@pytest.mark.parametrize("basis", Basis)
+def test_an_edited_purpose_is_closed_under_an_old_grant(basis: Basis) -> None:
+    decision = decide({}, basis=basis, digest=bytes(32))
     assert shape(decision) == HOLD
     assert decision.because == Standing.CLOSED
 
@@ -241,8 +245,9 @@ def test_nobody_but_decide_makes_a_grant(kind: Any) -> None:
 # --- what is to be destroyed
 
 
-def test_a_withdrawn_grant_is_ended_although_a_later_one_opened_its_purpose() -> None:
-    grants = (world.grant(status=Status.WITHDRAWN), world.grant(id=OTHER_ID))
+@pytest.mark.parametrize("basis", CHOSEN)
+def test_a_withdrawn_grant_is_ended_although_a_later_one_opened_its_purpose(basis: Basis) -> None:
+    grants = (world.grant(status=Status.WITHDRAWN, basis=basis), world.grant(id=OTHER_ID, basis=basis))
     ended = consent.ended_grants(world.statement(grants=grants), denied=())
     assert ended == {world.GRANT_ID}
 
@@ -252,8 +257,10 @@ def test_a_denied_grant_is_ended_with_or_without_a_statement() -> None:
     assert consent.ended_grants(None, denied={world.GRANT_ID}) == {world.GRANT_ID}
 
 
-def test_the_data_of_a_duty_is_not_destroyed_by_a_denial() -> None:
-    grants = (world.grant(basis=Basis.CONTRACT),)
+@pytest.mark.parametrize("basis", CONTRACTUAL)
+@pytest.mark.parametrize("status", [Status.GIVEN, Status.WITHDRAWN])
+def test_the_data_of_a_duty_is_not_destroyed_by_a_denial(basis: Basis, status: Status) -> None:
+    grants = (world.grant(basis=basis, status=status),)
     assert consent.ended_grants(world.statement(grants=grants), denied={world.GRANT_ID}) == frozenset()
 
 
@@ -309,6 +316,8 @@ def test_a_duty_is_collected_for_until_ninety_days_after_the_statement_expired()
 
 def test_without_a_statement_the_reason_is_that_nothing_is_granted() -> None:
     assert decide(statement=None).because == "not granted yet"
+    said = {"statement": None, "denied": (), "now_s": NOW_S}
+    assert consent.standing_of(world.PURPOSE, Basis.CONSENT, world.DIGEST, **said) == (None, Standing.NONE)
 
 
 NARROWER = (Status.GIVEN, Status.REQUESTED, "paused", Status.RESTRICTED, Status.WITHDRAWN)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import pytest
@@ -91,6 +91,7 @@ RECIPIENT = [OUTER.recipient_protected, {-4: OUTER.ek}, OUTER.wrapped]
         rebuilt(3, []),
         rebuilt(3, [RECIPIENT, RECIPIENT]),
         rebuilt(3, [[*RECIPIENT, []]]),
+        rebuilt(3, [[b"", *RECIPIENT[1:]]]),
         rebuilt(3, [[cbor.encode({1: 50, 4: b"k" * 8, -5: b"psk"}), *RECIPIENT[1:]]]),
         rebuilt(3, [[RECIPIENT[0], {-4: OUTER.ek, 4: b"k"}, OUTER.wrapped]]),
         cbor.encode([]),
@@ -110,6 +111,48 @@ def test_a_downlink_longer_than_downlinks_are_is_malformed() -> None:
     long = replace(OUTER, typ=labels.TYP_DOWNLINK, batch_id=None, ciphertext=bytes(6144))
     with pytest.raises(Malformed, match="longer than 6144 bytes"):
         envelope.outer(long.encode())
+
+
+@pytest.mark.parametrize(
+    ("typ", "longest"),
+    [
+        (labels.TYP_BATCH, 1_310_720),
+        (labels.TYP_CONTROL, 524_288),
+        (labels.TYP_ENROL, 6_144),
+        (labels.TYP_DOWNLINK, 6_144),
+    ],
+)
+def test_an_envelope_of_each_type_is_taken_up_to_its_longest_and_not_a_byte_beyond(typ: str, longest: int) -> None:
+    named = OUTER.batch_id if typ in (labels.TYP_BATCH, labels.TYP_CONTROL) else None
+    around = len(replace(OUTER, typ=typ, batch_id=named, ciphertext=bytes(longest - 500)).encode()) - (longest - 500)
+    largest = replace(OUTER, typ=typ, batch_id=named, ciphertext=bytes(longest - around))
+    assert len(largest.encode()) == longest
+    assert len(envelope.outer(largest.encode()).ciphertext) == longest - around
+    with pytest.raises(Malformed):
+        envelope.outer(replace(largest, ciphertext=bytes(longest - around + 1)).encode())
+
+
+def test_a_sealed_nothing_is_a_tag_of_sixteen_bytes() -> None:
+    assert envelope.outer(replace(OUTER, ciphertext=b"t" * 16).encode()).ciphertext == b"t" * 16
+
+
+def test_what_was_read_of_an_envelope_cannot_be_changed_afterwards() -> None:
+    for field in fields(OUTER):
+        with pytest.raises(FrozenInstanceError):
+            setattr(OUTER, field.name, None)
+
+
+def test_an_envelope_carries_nothing_beside_its_parts() -> None:
+    with pytest.raises(TypeError):
+        vars(OUTER)
+
+
+def test_of_what_it_encoded_for_other_keys_it_remembers_sixteen() -> None:
+    for number in range(40):
+        envelope.binding(labels.TYP_BATCH, number.to_bytes(8))
+        envelope.recipient_header(claims.ALG_HPKE_X25519, number.to_bytes(8))
+    assert envelope.binding.cache_info().currsize == 16
+    assert envelope.recipient_header.cache_info().currsize == 16
 
 
 def test_both_layers_bind_profile_and_recipient() -> None:

@@ -13,6 +13,42 @@ def test_every_state_answers_every_event() -> None:
     assert set(lifecycle.TRANSITIONS) == set(itertools.product(State, Event))
 
 
+# As in 10.1 of the specification; a dash is refused.
+MOVES = """
+               enrolled  active     suspended  cancelled  intent  erased  delivered
+unprovisioned  active    -          -          -          wiping  -       unprovisioned
+active         -         active     suspended  cancelled  wiping  -       active
+suspended      -         active     suspended  cancelled  wiping  -       suspended
+cancelled      -         active     suspended  cancelled  wiping  -       cancelled
+wiping         -         wiping     wiping     wiping     wiping  wiped   wiping
+wiped          active    -          -          -          wiped   wiped   unprovisioned
+"""
+OPEN = {
+    State.UNPROVISIONED: {Room.ENROL, Room.WIPE},
+    State.ACTIVE: {Room.COLLECT, Room.SEND, Room.LISTEN, Room.LANE, Room.WIPE},
+    State.SUSPENDED: {Room.LISTEN, Room.LANE, Room.WIPE},
+    State.CANCELLED: {Room.LISTEN, Room.LANE, Room.WIPE},
+    State.WIPING: {Room.WIPE},
+    State.WIPED: {Room.ENROL, Room.LANE, Room.WIPE},
+}
+
+
+@pytest.mark.parametrize("row", MOVES.splitlines()[2:])
+def test_each_state_is_followed_by_what_the_specification_says(row: str) -> None:
+    state, *following = row.split()
+    for event, to in zip(Event, following, strict=True):
+        assert lifecycle.TRANSITIONS[State(state), event] == (None if to == "-" else to)
+
+
+@pytest.mark.parametrize(("state", "room"), [*itertools.product(State, Room)])
+def test_a_state_opens_the_rooms_that_the_specification_says_and_no_other(state: State, room: Room) -> None:
+    if room in OPEN[state]:
+        lifecycle.check_open(state, room)
+    else:
+        with pytest.raises(LifecycleRefused):
+            lifecycle.check_open(state, room)
+
+
 def test_every_state_says_which_rooms_are_open() -> None:
     assert set(lifecycle.OPEN) == set(State)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import pytest
@@ -67,6 +68,18 @@ def test_a_batch_is_sealed_under_a_grant_to_collect_too() -> None:
 def test_a_batch_is_not_sealed_to_a_key_the_grant_does_not_name() -> None:
     with pytest.raises(ConsentRefused, match="does not name this recipient"):
         sealed(recipient=world.recipient_key(key=world.named("another key")))
+
+
+def test_what_was_opened_cannot_be_changed_after_its_signature_was_verified() -> None:
+    batch = opened(sealed())
+    for field in fields(batch):
+        with pytest.raises(FrozenInstanceError):
+            setattr(batch, field.name, b"")
+
+
+def test_an_opened_batch_carries_nothing_beside_its_parts() -> None:
+    with pytest.raises(TypeError):
+        vars(opened(sealed()))
 
 
 def test_sealing_twice_gives_two_envelopes_for_one_batch() -> None:
@@ -263,6 +276,12 @@ def test_a_recipient_key_that_is_none_is_malformed(alg: int) -> None:
             cek=CEK,
             iv=IV,
         )
+
+
+def test_of_the_keys_it_has_sealed_to_it_keeps_sixteen() -> None:
+    for number in range(40):
+        seal._public_key(claims.ALG_HPKE_X25519, world.named(f"key {number}"))
+    assert seal._public_key.cache_info().currsize == 16
 
 
 @pytest.mark.parametrize("alg", ALGS)
