@@ -394,13 +394,3 @@ def new_stream(
         record.boot, record.line = rooms.draw(ID_BYTES), (rooms.boot_id, timing)
     row = rooms.outbox.add_stream(entry.ref, seal_record(entry, record, rooms.draw))
     return Stream(row, entry, record, purpose)
-
-
-def unseal_body(entry: PurposeEntry, held: Held, body: bytes) -> bytes:
-    """
-    Return the envelope that goes on the wire, out of its wrapping under the purpose key.
-
-    Raises:
-        Tampered: the stored bytes are damaged.
-    """
-    return unwrap(entry.key, body, held.batch_id)
