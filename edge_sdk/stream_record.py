@@ -16,6 +16,7 @@ from typing import Any, Final
 from edge_sdk.core import cbor
 from edge_sdk.core.batch import MAX_OFFSET_MS, Gap, Reason, merge_gaps
 from edge_sdk.core.keys import NONCE_BYTES, unwrap, wrap
+from edge_sdk.core.policy import Purpose, purpose_digest
 from edge_sdk.core.shape import Fields, array, boolean, integer, list_of, octets, optional, text, uint
 from edge_sdk.vault import Draw, PurposeEntry
 
@@ -140,6 +141,20 @@ def open_record(entry: PurposeEntry, sealed: bytes) -> Record:
         line=fields.maybe(16, "floor", array(octets(ID_BYTES), integer())),
         offset=fields.maybe(17, "offset", array(uint(), integer(-MAX_OFFSET_MS, MAX_OFFSET_MS))),
     )
+
+
+def new_record(
+    entry: PurposeEntry, purpose: Purpose, draw: Draw, *, period: int, line: tuple[bytes, int] | None
+) -> Record:
+    """
+    Return the record of a stream that begins; *line* says by which floor, of which boot, its rows are timed, if by any.
+    """
+    record = Record(
+        draw(ID_BYTES), purpose.name, entry.grant_id, period, purpose_digest(purpose), keep_ms=purpose.keep_at_most_ms
+    )
+    if line is not None:
+        record.boot, record.line = draw(ID_BYTES), line
+    return record
 
 
 def seal_record(entry: PurposeEntry, record: Record, draw: Draw) -> bytes:

@@ -22,13 +22,13 @@ from edge_sdk.core.compile import Outlet
 from edge_sdk.core.consent import CollectGrant
 from edge_sdk.core.documents import RecipientKey
 from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, BatchKey, source_tag_key, unwrap, wrap
-from edge_sdk.core.policy import Purpose, purpose_digest
+from edge_sdk.core.policy import Purpose
 from edge_sdk.core.reading import AHEAD_MS
 from edge_sdk.core.table import Memory, Row, decode_tables, encode_tables
 from edge_sdk.errors import BadInput
 from edge_sdk.order import Held, PendingRow
 from edge_sdk.sealing import Rooms, Sealing, SealTimes
-from edge_sdk.stream_record import ID_BYTES, Record, copy_of, encode_record, seal_encoded, seal_record
+from edge_sdk.stream_record import Record, copy_of, encode_record, new_record, seal_encoded, seal_record
 from edge_sdk.vault import PurposeEntry
 
 _TAG_BYTES = 16
@@ -377,20 +377,14 @@ def prepare(streams: Iterable[Stream], rooms: Rooms) -> None:
         stream.batch_key = key  # only now: rows under a key that is nowhere would be lost
 
 
-def new_stream(
-    rooms: Rooms, entry: PurposeEntry, purpose: Purpose, *, period: int, timing: int | None = None
-) -> Stream:
+def new_stream(rooms: Rooms, entry: PurposeEntry, purpose: Purpose, *, period: int, timing: int | None) -> Stream:
     """
     Store and return a new stream; inside a transaction.
 
     Args:
         timing: the floor at the board's power-on, where rows are timed by the floor.
     """
-    record = Record(
-        rooms.draw(ID_BYTES), purpose.name, entry.grant_id, period, purpose_digest(purpose),
-        keep_ms=purpose.keep_at_most_ms,
-    )  # fmt: skip
-    if timing is not None:
-        record.boot, record.line = rooms.draw(ID_BYTES), (rooms.boot_id, timing)
+    line = None if timing is None else (rooms.boot_id, timing)
+    record = new_record(entry, purpose, rooms.draw, period=period, line=line)
     row = rooms.outbox.add_stream(entry.ref, seal_record(entry, record, rooms.draw))
     return Stream(row, entry, record, purpose)
