@@ -8,7 +8,7 @@ import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import x25519
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from edge_sdk.core import cbor, claims, cose, labels, seal
 from edge_sdk.core.consent import CollectGrant, SendGrant
@@ -230,11 +230,17 @@ def test_a_wrapped_key_of_wrong_length_for_its_cipher_is_refused() -> None:
     assert opened(good.encode()).payload == PAYLOAD
 
 
-def test_the_content_layer_is_the_one_of_rfc_9052() -> None:
-    envelope = outer(sealed())
+@pytest.mark.parametrize(
+    ("content_alg", "cipher"),
+    [(claims.ALG_A256GCM, AESGCM), (claims.ALG_CHACHA20_POLY1305, ChaCha20Poly1305)],
+)
+def test_the_content_layer_is_the_one_of_rfc_9052(
+    content_alg: int, cipher: type[AESGCM] | type[ChaCha20Poly1305]
+) -> None:
+    envelope = outer(sealed(content_alg=content_alg))
     bound = cbor.encode(["edge-sdk/batch/1", envelope.kid])
     aad = cbor.encode(["Encrypt", envelope.protected, bound])
-    assert AESGCM(CEK).decrypt(IV, envelope.ciphertext, aad).startswith(cose.SIGN1_TAG)
+    assert cipher(CEK).decrypt(IV, envelope.ciphertext, aad).startswith(cose.SIGN1_TAG)
 
 
 @pytest.mark.parametrize("changes", [{"cek": bytes(31)}, {"iv": bytes(11)}])
