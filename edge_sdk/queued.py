@@ -26,7 +26,7 @@ from edge_sdk.errors import BadInput, LifecycleRefused, StorageError
 from edge_sdk.order import Held
 from edge_sdk.outbox import PAGE_BYTES, Outbox
 from edge_sdk.rights import holdings
-from edge_sdk.streams import unseal_body
+from edge_sdk.sealing import unseal_body
 from edge_sdk.suites import suite_of
 from edge_sdk.vault import Lane, PurposeEntry, Vault, read_lane
 

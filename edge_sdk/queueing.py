@@ -23,8 +23,8 @@ from edge_sdk.core.retry import delay_s
 from edge_sdk.core.transfer import Fate
 from edge_sdk.errors import StorageError, Tampered
 from edge_sdk.order import Held
-from edge_sdk.sealing import Rooms
-from edge_sdk.streams import Stream, unseal_body
+from edge_sdk.sealing import Rooms, unseal_body
+from edge_sdk.streams import Stream
 from edge_sdk.transport import Lane
 
 REMEMBERED = 4096  # tries and recipients of batches, before those that are gone are looked for

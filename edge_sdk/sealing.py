@@ -18,7 +18,7 @@ from edge_sdk.core.batch import MAX_PAYLOAD_BYTES, Batch, ClockQuality, encode_b
 from edge_sdk.core.consent import CollectGrant
 from edge_sdk.core.cose import Signer
 from edge_sdk.core.documents import RecipientKey
-from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, stream_seed, wrap
+from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, stream_seed, unwrap, wrap
 from edge_sdk.core.policy import Purpose
 from edge_sdk.core.seal import seal_batch
 from edge_sdk.core.table import Memory, Row
@@ -155,3 +155,13 @@ def part_of(tables: Tables, start: int, end: int) -> dict[int, Sequence[Row]]:
             part[at] = kept
         start, end = start - len(tables[at]), end - len(tables[at])
     return part
+
+
+def unseal_body(entry: PurposeEntry, held: Held, body: bytes) -> bytes:
+    """
+    Return the envelope that goes on the wire, out of its wrapping under the purpose key.
+
+    Raises:
+        Tampered: the stored bytes are damaged.
+    """
+    return unwrap(entry.key, body, held.batch_id)

@@ -388,13 +388,3 @@ def new_stream(rooms: Rooms, entry: PurposeEntry, purpose: Purpose, *, period: i
     record = new_record(entry, purpose, rooms.draw, period=period, line=line)
     row = rooms.outbox.add_stream(entry.ref, seal_record(entry, record, rooms.draw))
     return Stream(row, entry, record, purpose)
-
-
-def unseal_body(entry: PurposeEntry, held: Held, body: bytes) -> bytes:
-    """
-    Return the envelope that goes on the wire, out of its wrapping under the purpose key.
-
-    Raises:
-        Tampered: the stored bytes are damaged.
-    """
-    return unwrap(entry.key, body, held.batch_id)

@@ -23,8 +23,8 @@ from edge_sdk.keystore import FileKeyStore
 from edge_sdk.ledger import read_ledger
 from edge_sdk.order import Held
 from edge_sdk.outbox import Outbox
+from edge_sdk.sealing import unseal_body
 from edge_sdk.stream_record import open_record
-from edge_sdk.streams import unseal_body
 from edge_sdk.vault import Keyring, PurposeEntry, Vault
 
 _FILE_LIMIT: Final = 1 << 28

@@ -40,9 +40,9 @@ from edge_sdk.order import Held, StreamRow
 from edge_sdk.outbox import Outbox
 from edge_sdk.policy_file import load_policy, policy_text
 from edge_sdk.rights.windows import OpenSource, open_sources
-from edge_sdk.sealing import Rooms
+from edge_sdk.sealing import Rooms, unseal_body
 from edge_sdk.stream_record import Record, open_record
-from edge_sdk.streams import Stream, unseal_body
+from edge_sdk.streams import Stream
 from edge_sdk.suites import suite_of
 from edge_sdk.vault import Keyring, Lane, PurposeEntry, Vault, read_lane
 

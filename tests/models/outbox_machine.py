@@ -28,7 +28,8 @@ from edge_sdk.core.receipt import Kind, Outcome
 from edge_sdk.core.retry import CEILING_S, FIRST_S
 from edge_sdk.outbox import Held, Outbox
 from edge_sdk.queueing import Parcel
-from edge_sdk.streams import Stream, unseal_body
+from edge_sdk.sealing import unseal_body
+from edge_sdk.streams import Stream
 from tests import site as sites
 from tests.models.listed import Batch, Listed
 from tests.models.plant import CONSENTED, IMPORTANCE, KEEP_MS, MEMORY, POLICY, kill

@@ -30,7 +30,7 @@ from edge_sdk.collector import intake
 from edge_sdk.core.receipt import UNPROCESSABLE, Receipt, sign_receipt
 from edge_sdk.core.retry import CEILING_S, RETRY_AFTER_CEILING_S
 from edge_sdk.outbox import Held
-from edge_sdk.streams import unseal_body
+from edge_sdk.sealing import unseal_body
 from edge_sdk.transport import Request, Response
 from edge_sdk.uplink import Errand, Trip
 from tests import site as sites
