@@ -65,7 +65,7 @@ def two_devices(folder: Path) -> tuple[LocalSite, LocalSite]:
 
 def early() -> Now:
     """Return an instant shortly after midnight: the whole day is one epoch."""
-    at_ms = (wall_s() * 1000 // DAY_MS + 1) * DAY_MS + 2 * HOUR_MS
+    at_ms = ((wall_s() * 1000 - 2 * HOUR_MS) // DAY_MS + 1) * DAY_MS + 2 * HOUR_MS  # the next two o'clock: within a day
     return Now(10**12, at_ms, at_ms, ClockQuality.WALL)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_sdk.streams import prepare
 from tests import site as sites
 from tests.site import reading
 
@@ -44,7 +45,7 @@ def test_windows_that_are_stored_while_readings_come_in_lose_none(tmp_path: Path
         rows = 0
         while feeder.is_alive():
             with line.rooms.outbox.transaction():
-                stream.prepare(line.rooms)
+                prepare([stream], line.rooms)
                 stream.rejournal_windows(line.rooms)
             rows += 1
         feeder.join()
