@@ -10,6 +10,7 @@ Stored: ``state.bin`` by way of the vault; the pinned root lies in the lane set.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal
@@ -26,7 +27,7 @@ from edge_sdk.consent_record import (
     note_use,
     wait_to_tell,
 )
-from edge_sdk.core.consent import STANDING_OF, CollectGrant, Decision, Standing, decide
+from edge_sdk.core.consent import STANDING_OF, CollectGrant, Decision, Standing, decide, unopened
 from edge_sdk.core.cose import parse_document, public_key_of
 from edge_sdk.core.documents import (
     Newest,
@@ -77,6 +78,7 @@ class ConsentState:
         self.root: Root = pinned_root(lane.root)
         self.recipients: Recipients | None = None
         self.statement: Statement | None = None
+        self._newest: Newest | None = None
         self.waiting_hash: bytes | None = None
         self._order = b""
         self.refused_order = ""
@@ -178,13 +180,18 @@ class ConsentState:
         After a power cut: the old or the new statement is held.
 
         Raises:
+            StorageError: as ``accept_statement``; a wipe order that came with it is due all the same.
             EdgeError: when a check fails; nothing changes.
         """
         generation = self._vault.ring.generation
         downlink = open_downlink(sealed, seed=generation.hpke, alg=generation.hpke_alg)
         if downlink.epoch not in epochs:
             raise ConsentRefused("the downlink is of another day", hint="check the clock of this device", check=6)
-        self.accept_statement(downlink.statement, now)
+        try:
+            self.accept_statement(downlink.statement, now)
+        except StorageError:
+            self._order = downlink.wipe or b""
+            raise
         self._order = downlink.wipe or b""
         self._heard_mono_ms = now.mono_ms
         self._heard_hash = self.waiting_hash = hashlib.sha256(sealed).digest()
@@ -283,22 +290,21 @@ class ConsentState:
         After a power cut: the old or the new statement is held.
 
         Raises:
-            StorageError: it is in force, but not stored.
+            StorageError: it is not stored, and closes what it closes but opens nothing until it comes again and is.
             EdgeError: when a check fails; nothing changes.
         """
-        newest: Newest | None = None
-        if self.statement is not None:
-            newest = (self.statement.version, self.statement.sha256)
         statement = accept_statement(
             bundle,
             root=self.root,
             audience=self._audience,
             generation=self._vault.ring.generation.id,
-            newest=newest,
+            newest=self._newest,
             now_s=now.wall_s,
         )
-        self.statement = statement  # in force at once: a full disk must not keep a withdrawn purpose open
+        self._newest = (statement.version, statement.sha256)
+        self.statement = unopened(statement, self.statement)
         self._keep("statement", bundle)
+        self.statement = statement
 
     def accept_recipients(self, bundle: bytes, now: Now) -> None:
         """
@@ -384,16 +390,11 @@ class ConsentState:
             self.recipients = reread_recipients(self.held.recipients, root=self.root) if self.held.recipients else None
         except EdgeError:
             self.recipients = None
-        try:
-            self.statement = (
-                reread_statement(
-                    self.held.statement,
-                    root=self.root,
-                    audience=self._audience,
-                    generation=self._vault.ring.generation.id,
+        kept, generation = self.held.statement, self._vault.ring.generation.id
+        self.statement = None
+        with contextlib.suppress(EdgeError):
+            if kept:
+                self.statement = reread_statement(
+                    kept, root=self.root, audience=self._audience, generation=generation
                 )
-                if self.held.statement
-                else None
-            )
-        except EdgeError:
-            self.statement = None
+        self._newest = (self.statement.version, self.statement.sha256) if self.statement else None

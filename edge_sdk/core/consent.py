@@ -1,7 +1,7 @@
 """
 May this purpose collect, may it send, and what becomes of what is queued: one decision, from tables.
 
-Owns: ``decide``, the only maker of ``CollectGrant`` and ``SendGrant``, and its tables (SPEC 5.7).
+Owns: ``decide``, the only maker of ``CollectGrant`` and ``SendGrant``, and its tables (SPEC 5.7); ``unopened``.
 Rules: total over basis, standing, freshness and account; what no table lists denies; several reasons combine
 to the narrowest. Asked for again at pending, at seal and at each send: a grant is not kept.
 Does not: accept statements (documents), know which grants the household denied (vault) or act on the answer.
@@ -10,6 +10,7 @@ Neighbours: documents below; line, outbox, uplink and seal take its grants.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Collection, Mapping
 from dataclasses import InitVar, dataclass
@@ -33,6 +34,7 @@ __all__ = [
     "decide",
     "ended_grants",
     "standing_of",
+    "unopened",
 ]
 
 ABANDON_AFTER_S: Final = 90 * 86400  # a season offline; after that nobody is waiting for a contract's data
@@ -278,6 +280,24 @@ def ended_grants(statement: Statement | None, *, denied: Collection[bytes]) -> f
     ended = {grant.id for grant in erasable if _standing(grant, denied) is Standing.ENDED}
     lasting = {grant.id for grant in listed} - {grant.id for grant in erasable}
     return frozenset(ended | (set(denied) - lasting))
+
+
+def unopened(statement: Statement, before: Statement | None) -> Statement:
+    """
+    Return *statement* as it counts until the device has stored it: what it closes is closed, what it opens is not.
+
+    A grant that *before* does not list as valid counts as not given yet. What was collected under one that a restart
+    forgets would be destroyed, with nobody left who knows that it was there.
+    """
+    listed = () if before is None else before.grants
+    open_before = {grant.id for grant in listed if _standing(grant, ()) is Standing.VALID}
+    grants = tuple(
+        dataclasses.replace(grant, status=Status.UNKNOWN)
+        if _standing(grant, ()) is Standing.VALID and grant.id not in open_before
+        else grant
+        for grant in statement.grants
+    )
+    return dataclasses.replace(statement, grants=grants)
 
 
 def _newest(

@@ -71,7 +71,6 @@ class Promised:
                     purpose, first, end = number.split()
                     told.closed.setdefault(purpose, set()).update(range(int(first), int(end)))
                     told.kept_out |= {purpose: int(end)} if word == "kept_out" else {}
-                    told.at |= {f"kept_out_{purpose}": int(first)} if word == "kept_out" else {}
                 case "opened":
                     told.kept_out.clear()
                 case _:
@@ -87,14 +86,9 @@ class Promised:
     def must_be_researched(self, number: int) -> bool:
         """
         Tell whether consent covered the reading and was not withdrawn since.
-
-        A statement that the medium did not take is in force until the next start only, which knows the withdrawal
-        before it: what was collected meanwhile is destroyed then, and the authority told of it.
         """
         if "withdrawing" not in self.at:
             return True
-        if "kept_out_research" in self.at:
-            return False
         return "granted" in self.at and number >= self.at["granted"]
 
     def was_taken(self, purpose: str, number: int) -> bool:

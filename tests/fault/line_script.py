@@ -258,6 +258,7 @@ class _Run:
                 self._mark("refused")
             else:
                 self._mark("opened")
+                self._hear()  # what the medium kept although it said otherwise
                 return
         self._is_down = True
 

@@ -32,6 +32,7 @@ LENGTHS = (1, 24, ALWAYS)
 
 
 WAYS = [(error, count) for count in LENGTHS for error in ERRORS]
+STORE_CALLS = 6  # create, chmod, write, fsync, rename, fsync of the folder
 PARTS = 4
 EVERY = stride(4)  # each fourth call, with one of the ways in turn; FULL=1 tries each call in each way
 
@@ -92,6 +93,15 @@ def without_inodes(good: Recorded, *, every: int) -> Iterator[Refusal]:
         yield Refusal(number, errno.ENOSPC, ALWAYS if turn % 2 else 60, names=True)
 
 
+def where_state_is_stored(good: Recorded, *, every: int) -> Iterator[Refusal]:
+    """Yield every so-many-th of the calls that store what was accepted, each with the next of the errors, once."""
+    counted = [call.text for call in good.recording.calls if call.counted]
+    begun = [number for number, text in enumerate(counted, 1) if "create state.bin.new" in text]
+    stored = [number for first in begun for number in range(first, first + STORE_CALLS)]
+    for turn, number in enumerate(stored[::every]):
+        yield Refusal(number, ERRORS[turn % len(ERRORS)], 1)
+
+
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     return run_once(tmp_path_factory.mktemp("line"))
@@ -117,5 +127,13 @@ def test_no_refused_call_costs_anything_that_was_promised(good: Recorded, entere
 def test_no_lack_of_inodes_costs_anything_that_was_promised(good: Recorded, entered: Enter, every: int) -> None:
     report = swept(good, lambda: without_inodes(good, every=every))
     entered("line, no inodes left" + (" (sample)" if every > 1 else ""), report)
+    assert report.checked
+    assert not report.violations, str(report)
+
+
+@pytest.mark.parametrize("every", [17, pytest.param(1, marks=pytest.mark.slow)])
+def test_nothing_is_collected_on_a_word_that_was_not_stored(good: Recorded, entered: Enter, every: int) -> None:
+    report = swept(good, lambda: where_state_is_stored(good, every=every))
+    entered("line, state refused" + (" (sample)" if every > 1 else ""), report)
     assert report.checked
     assert not report.violations, str(report)

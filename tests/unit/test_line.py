@@ -13,6 +13,9 @@ from unittest import mock
 import pytest
 
 from edge_sdk import files, requests
+from edge_sdk.clock import wall_s
+from edge_sdk.collector import folder as collecting
+from edge_sdk.collector import operating
 from edge_sdk.core.batch import Reason
 from edge_sdk.core.claims import Status
 from edge_sdk.core.units import DAY_MS
@@ -205,6 +208,30 @@ def test_a_withdrawal_on_a_full_disk_stops_at_once_and_is_finished_when_there_is
         assert there is not None
         assert there.version == here.version
         assert streams_of(copy, "improvement") == []
+
+
+def test_consent_given_anew_opens_nothing_before_it_is_stored(site: LocalSite, parts: Site) -> None:
+    site.set_grant("improvement", Status.WITHDRAWN)
+    hear(site, parts)
+    site.set_grant("improvement", Status.GIVEN)
+    with read_only_files():
+        hear(site, parts, after_ms=60_000)
+        parts.line.step(parts.clock.now())
+        assert parts.line.recording.record("inverter", reading(1), parts.clock.now().wall_ms) == 1
+    hear(site, parts, after_ms=120_000)
+    parts.line.step(parts.clock.now())
+    assert parts.line.recording.record("inverter", reading(1), parts.clock.now().wall_ms) == 2
+
+
+def test_a_wipe_order_that_comes_with_a_statement_the_disk_refuses_is_due_all_the_same(
+    site: LocalSite, parts: Site
+) -> None:
+    (device,) = collecting.devices(site.collector)
+    operating.cancel(site.collector, device.generation, ["improvement"], not_before_s=None, now_s=wall_s())
+    site.set_grant("monitoring", Status.RESTRICTED)
+    with read_only_files():
+        hear(site, parts)
+    assert parts.line.consent.due_order(later(parts.clock.now(), 20_000)) is not None
 
 
 def test_consent_given_anew_revives_no_old_rows(site: LocalSite, parts: Site) -> None:

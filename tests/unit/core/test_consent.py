@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -266,6 +267,59 @@ def test_the_data_of_a_duty_is_not_destroyed_by_a_denial(basis: Basis, status: S
 
 def test_a_valid_grant_is_not_ended() -> None:
     assert consent.ended_grants(world.statement(), denied=()) == frozenset()
+
+
+# --- a statement that the device has not stored yet
+
+
+def held(*grants: Any) -> Any:
+    return world.statement(grants=grants)
+
+
+def both(*, first: str | None, then: str) -> consent.Decision:
+    """Return what one grant may do that stood as *first* when it was stored, and stands as *then* since."""
+    before = held() if first is None else held(world.grant(status=first))
+    return world.decision(statement=consent.unopened(held(world.grant(status=then)), before))
+
+
+@pytest.mark.parametrize("first", [None, *(s for s in Status if s not in (Status.GIVEN, Status.RENEWED))])
+@pytest.mark.parametrize("then", [Status.GIVEN, Status.RENEWED])
+def test_what_a_statement_opens_stays_closed_and_kept_until_it_is_stored(first: str | None, then: str) -> None:
+    assert shape(both(first=first, then=then)) == HOLD
+
+
+@pytest.mark.parametrize("first", [Status.GIVEN, Status.RENEWED])
+@pytest.mark.parametrize("then", [Status.GIVEN, Status.RENEWED])
+def test_what_was_open_and_is_goes_on_meanwhile(first: str, then: str) -> None:
+    assert shape(both(first=first, then=then)) == GO
+
+
+@pytest.mark.parametrize("then", [*(s for s in Status if s not in (Status.GIVEN, Status.RENEWED)), "paused"])
+def test_what_a_statement_closes_is_closed_before_it_is_stored(then: str) -> None:
+    assert shape(both(first=Status.GIVEN, then=then)) == shape(decide({"status": then}))
+
+
+def test_the_first_statement_opens_nothing_until_it_is_stored() -> None:
+    assert shape(world.decision(statement=consent.unopened(held(world.grant()), None))) == HOLD
+
+
+def test_a_grant_with_another_id_is_opened_by_no_older_one() -> None:
+    renewed = world.grant(id=OTHER_ID, since_s=world.grant().since_s + 1)
+    meanwhile = consent.unopened(held(world.grant(), renewed), held(world.grant()))
+    assert shape(world.decision(statement=meanwhile)) == HOLD
+    assert [grant.status for grant in meanwhile.grants] == [Status.GIVEN, Status.UNKNOWN]
+
+
+@pytest.mark.parametrize("status", [*Status, "paused"])
+def test_until_it_is_stored_a_statement_ends_the_grants_it_ends_and_no_other(status: str) -> None:
+    made = held(world.grant(status=status), world.grant(id=OTHER_ID))
+    assert consent.ended_grants(consent.unopened(made, None), denied=()) == consent.ended_grants(made, denied=())
+
+
+def test_until_it_is_stored_a_statement_keeps_its_version_account_and_times() -> None:
+    made = world.statement(version=9, account=Account.SUSPENDED)
+    meanwhile = consent.unopened(made, None)
+    assert dataclasses.replace(meanwhile, grants=made.grants) == made
 
 
 # --- what a change of one place would otherwise pass unnoticed (make test-mutation)
