@@ -23,8 +23,10 @@ from edge_sdk.clock import Clock, Now
 from edge_sdk.config import Config
 from edge_sdk.consent_state import ConsentState
 from edge_sdk.core.documents import WipeOrder
+from edge_sdk.core.lifecycle import Event as Step
+from edge_sdk.core.lifecycle import Room, State, after, check_open
 from edge_sdk.core.policy import Policy
-from edge_sdk.errors import BadInput, ConfigError, DatabaseDamaged, LifecycleRefused, StorageError, VaultUnavailable
+from edge_sdk.errors import BadInput, ConfigError, DatabaseDamaged, StorageError, VaultUnavailable
 from edge_sdk.events import Event, tell
 from edge_sdk.firmware import Attachment, FirmwareLink
 from edge_sdk.incidents import Incidents
@@ -46,7 +48,7 @@ from edge_sdk.suites import content_alg_of, suite_of
 from edge_sdk.telling import Telling
 from edge_sdk.uplink import Uplink
 from edge_sdk.vault import Lane, Vault, read_lane, write_lane
-from edge_sdk.wipe import STORES, Finished, Intent, begin, compose_draft, finish, pending_intent, reserve
+from edge_sdk.wipe import STORES, Finished, Intent, begin, compose_draft, finish, pending_intent, reserve, state_of
 from edge_sdk.writer import Writer
 
 _BOOT_ID: Final = re.compile(rb"[0-9a-f]{32}")
@@ -185,12 +187,14 @@ def finish_wipe(folder: Path, key_store: KeyStore, firmware: Attachment) -> None
         return
     lane = read_lane(folder)
     intent = pending_intent(folder, lane)
-    if lane.receipt:
+    state = state_of(lane, intent)
+    if state is State.WIPED:
         retire(folder)
-    elif intent is not None and not erase(folder, lane, intent, key_store, firmware).is_stored:
-        raise StorageError("the erase that was begun is not finished", hint="free space, or replace the medium")
-    if lane.receipt:
-        raise LifecycleRefused("this site was wiped", hint="enrol it anew with 'edge-sdk init'")
+    elif intent is not None:
+        if not erase(folder, lane, intent, key_store, firmware).is_stored:
+            raise StorageError("the erase that was begun is not finished", hint="free space, or replace the medium")
+        state = after(state, Step.ERASED)
+    check_open(state, Room.COLLECT)
 
 
 def erase(folder: Path, lane: Lane, intent: Intent, key_store: KeyStore, firmware: Attachment) -> Finished:

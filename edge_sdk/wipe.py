@@ -24,6 +24,7 @@ from edge_sdk import files
 from edge_sdk.core import cbor, claims
 from edge_sdk.core.documents import pinned_root
 from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, GenerationSigningSeed, unwrap, wrap
+from edge_sdk.core.lifecycle import State
 from edge_sdk.core.messages import Control, seal_control
 from edge_sdk.core.receipt import (
     Firmware,
@@ -130,6 +131,15 @@ def _listed_bytes(use: PurposeUse) -> int:
     Return what the ids of *use* take, with the longest heads they and their lists can have.
     """
     return 4 + (claims.ID_BYTES + 1) * len(use.streams) + (claims.KID_BYTES + 1) * len(use.recipients)
+
+
+def state_of(lane: Lane, intent: Intent | None) -> State:
+    """
+    Return the state of a site that has a lane set, as far as an erase goes: active, wiping or wiped.
+    """
+    if lane.receipt:
+        return State.WIPED
+    return State.ACTIVE if intent is None else State.WIPING
 
 
 def pending_intent(folder: Path, lane: Lane) -> Intent | None:

@@ -19,13 +19,14 @@ from typing import Final
 from edge_sdk import files
 from edge_sdk.config import Config
 from edge_sdk.consent_record import decode_held
-from edge_sdk.errors import ConfigError, EdgeError, LifecycleRefused
+from edge_sdk.core.lifecycle import Room, check_open
+from edge_sdk.errors import ConfigError, EdgeError
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.opening import draw
 from edge_sdk.policies import Policies
 from edge_sdk.policy_file import policy_text
 from edge_sdk.vault import Vault, read_lane
-from edge_sdk.wipe import pending_intent
+from edge_sdk.wipe import pending_intent, state_of
 
 PATIENCE_S: Final = 120.0  # a start takes a few seconds on the slowest boards
 
@@ -71,8 +72,7 @@ def _kept(folder: Path, policy: str) -> tuple[Policies, list[str]]:
     Return what is kept at a site, and the texts that a start will ask for.
     """
     lane = read_lane(folder)
-    if lane.receipt or pending_intent(folder, lane) is not None:  # an erase goes before everything else
-        raise LifecycleRefused("this site is being wiped")
+    check_open(state_of(lane, pending_intent(folder, lane)), Room.COLLECT)  # an erase goes before everything else
     vault = Vault.open(folder, FileKeyStore(folder), draw=draw, finish=False)
     texts = [*decode_held(vault.read_state()).policies, policy_text(policy)]
     return Policies(folder, vault.ring.state), texts

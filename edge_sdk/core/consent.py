@@ -5,7 +5,7 @@ Owns: ``decide``, the only maker of ``CollectGrant`` and ``SendGrant``, and its 
 Rules: total over basis, standing, freshness and account; what no table lists denies; several reasons combine
 to the narrowest. Asked for again at pending, at seal and at each send: a grant is not kept.
 Does not: accept statements (documents), know which grants the household denied (vault) or act on the answer.
-Neighbours: documents below; line, outbox, uplink and seal take its grants.
+Neighbours: documents and lifecycle below; line, outbox, uplink and seal take its grants.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Final, final
 
 from edge_sdk.core.claims import Account, Status
 from edge_sdk.core.documents.statement import Grant, Statement
+from edge_sdk.core.lifecycle import OPEN, Room, State
 from edge_sdk.core.policy import Basis
 
 __all__ = [
@@ -123,10 +124,13 @@ BY_STANDING: Final[Mapping[Basis, Mapping[Standing, Verdict]]] = {
         (Basis.PUBLIC_TASK, _HOLD, _GATHER),
     )
 }
-BY_ACCOUNT: Final[Mapping[str, Verdict]] = {
-    Account.ACTIVE: _GO,
-    Account.SUSPENDED: _HOLD,
-    Account.CANCELLED: _HOLD,  # the erase itself comes as a wipe order
+BY_ACCOUNT: Final[Mapping[str, Verdict]] = {  # of a cancelled one the erase itself comes as a wipe order
+    account: Verdict(
+        collect=Room.COLLECT in (rooms := OPEN[State(account)]),
+        send=Room.SEND in rooms,
+        queue=Queue.KEEP if Room.SEND in rooms else Queue.HOLD,
+    )
+    for account in Account
 }
 BY_FRESHNESS: Final[Mapping[bool, Verdict]] = {True: _GO, False: _GATHER}
 STANDING_OF: Final[Mapping[str, Standing]] = {

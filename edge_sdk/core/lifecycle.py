@@ -4,7 +4,7 @@ What state a site is in, what changes it, and which rooms are open in each.
 Owns: the transition table and the table of open rooms (SPEC 10.1).
 Rules: both tables are total; nothing leads out of a wipe but its end; a site that is being wiped opens no
 room but the wipe's own.
-Does not: act on a change or remember the state (vault, wipe). Neighbours: gateway, line and wipe above.
+Does not: act on a change or remember the state (vault, wipe). Neighbours: consent, wipe and opening above.
 """
 
 from __future__ import annotations
@@ -114,5 +114,5 @@ _HINTS: Final[Mapping[State, str]] = {
     _S: "the account is suspended; its operator lifts that",
     _C: "the account is cancelled; wipe the device or have the account renewed",
     _W: "wait for the wipe to end; it resumes by itself after a restart",
-    _X: "enrol it again with a new claim code",
+    _X: "enrol it anew with 'edge-sdk init'",
 }
