@@ -14,6 +14,7 @@ from edge_sdk.cli.instants import left_words, said
 from edge_sdk.clock import wall_s
 from edge_sdk.config import Config
 from edge_sdk.core.incidents import Incident
+from edge_sdk.queued import Waiting, windows_at
 from edge_sdk.status import Status
 
 _MEND: Final = {"switch": "'edge-sdk outbox resume' lets them go on", "site.toml": "see uploads in its [outbox]"}
@@ -35,17 +36,18 @@ def run(arguments: argparse.Namespace) -> int:
     """
     Print the status of a site.
     """
-    status = status_beside(Config.read(arguments.config))
+    config = Config.read(arguments.config)
+    status = status_beside(config)
     if arguments.json:
         print(json.dumps(status.as_json(), indent=2))
     elif arguments.openmetrics:
         print(status.as_openmetrics(), end="")
     else:
-        _show(status)
+        _show(status, windows_at(config))
     return 0
 
 
-def _show(status: Status) -> None:
+def _show(status: Status, windows: list[Waiting]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -60,6 +62,9 @@ def _show(status: Status) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     console.print(f"statement version {status.statement_version}, set aside {status.aside_batches} batches")
+    if windows:
+        each = ", ".join(f"{one.purpose} {one.rows}" for one in windows)
+        console.print(f"windows open: {each}; each becomes a row when it closes")
     for name, count in sorted(status.counts.items()):
         console.print(f"  {name.replace('_', ' ')}: {count}")
     if status.uploads_stopped:

@@ -66,6 +66,7 @@ def test_windows_that_gather_are_listed_by_purpose(site: LocalSite, capsys: pyte
     assert [(one["purpose"], one["rows"], one["age_ms"]) for one in windows] == [("improvement", 2, None)]
     said = called(capsys, "outbox", "list", "--config", site.toml)
     assert said.out.splitlines()[-1].split() == ["improvement", "gathering", "-", "2", "-", "-"]
+    assert "windows open: improvement 2;" in called(capsys, "status", "--config", site.toml).out
 
 
 def test_where_only_windows_gather_something_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
