@@ -3,9 +3,7 @@ What the device has accepted and holds to: root, recipients, statement, local de
 
 Takes documents as bytes, checks them (core.documents), keeps them under the state key and answers, at any moment, what
 a purpose may do. Nothing older, foreign, expired or forged replaces what is held. It does not fetch (uplink), and
-what follows from a decision is the line's.
-
-Stored: ``state.bin`` by way of the vault; the pinned root lies in the lane set.
+what follows from a decision is the line's. Stored: ``state.bin`` by way of the vault; the pinned root in the lane set.
 """
 
 from __future__ import annotations
@@ -80,8 +78,8 @@ class ConsentState:
         self.statement: Statement | None = None
         self._newest: Newest | None = None
         self.waiting_hash: bytes | None = None
-        self._order = b""
-        self.refused_order = ""
+        self._order, self.refused_order = b"", ""
+        self.is_owed = False  # what was to be stored last is not: the line makes up for it
         self.refused: tuple[EdgeError, bytes] | None = None  # the last order refused
         self._heard_mono_ms: int | None = None
         self._heard_hash: bytes | None = None
@@ -98,8 +96,7 @@ class ConsentState:
         """
         Return the newest signed time among what is held, the least a floor can be.
         """
-        times = [self.root.iat_s, self.statement.iat_s if self.statement else 0]
-        return 1000 * max(times)
+        return 1000 * max(self.root.iat_s, self.statement.iat_s if self.statement else 0)
 
     def decide_digest(self, purpose: Purpose, digest: bytes, now: Now) -> Decision:
         """
@@ -205,7 +202,7 @@ class ConsentState:
         After a power cut: denied, and the authority will be told; or nothing has changed.
 
         Raises:
-            ConsentRefused: when there is nothing to withdraw, or the purpose does not rest on consent or interest.
+            ConsentRefused: nothing to withdraw, or of no such basis. StorageError: denied, but not stored: ask again.
         """
         if basis not in ERASABLE:
             raise ConsentRefused(
@@ -214,7 +211,9 @@ class ConsentState:
             )
         granted = [] if self.statement is None else self.statement.grants
         ids = tuple(g.id for g in granted if g.purpose == name and g.id not in self.held.denied)
-        if not ids:
+        waits = any(isinstance(told, Withdrawal) and told.purpose == name for told in self.held.to_tell)
+        is_done = not self.is_owed and all(entry.purpose != name for entry in self._vault.ring.purposes.values())
+        if not ids and (is_done or not waits):
             raise ConsentRefused(f"{name} has no grant that could be withdrawn", hint="it is not collected")
         deny(self.held, ids)
         self.tell_later([Withdrawal(name, ids)])
@@ -380,7 +379,9 @@ class ConsentState:
 
         After a power cut: the old or the new content.
         """
+        self.is_owed = True
         self._vault.write_state(encode_held(self.held))
+        self.is_owed = False
 
     def _reread(self) -> None:
         """
@@ -394,7 +395,5 @@ class ConsentState:
         self.statement = None
         with contextlib.suppress(EdgeError):
             if kept:
-                self.statement = reread_statement(
-                    kept, root=self.root, audience=self._audience, generation=generation
-                )
+                self.statement = reread_statement(kept, root=self.root, audience=self._audience, generation=generation)
         self._newest = (self.statement.version, self.statement.sha256) if self.statement else None

@@ -88,10 +88,7 @@ class Line:
         self.desk.does(Wish.STOP, lambda _, now: self.incidents.stop(now))
         self.desk.does(Wish.RESUME, lambda _, now: self.incidents.resume(now))
         self.room = DiskRoom(self.queueing, recording=recording, limits=limits)
-        self._rests_until_ms = 0
-        self._flush_at_ms = 0
-        self._now_at_ms = 0
-        self._retry_at_ms = 0
+        self._rests_until_ms = self._flush_at_ms = self._now_at_ms = self._retry_at_ms = 0
         self._day = -1
         self._came = 0
 
@@ -125,6 +122,8 @@ class Line:
         self.binding.decide(now)
         if self.binding.lacks_room:
             self.room.relieve()
+        if self.consent.is_owed:
+            self._try(self.consent.save)
         if self._collecting != (collecting := self.binding.collecting):
             self._collecting = collecting
             self.on_collecting(collecting)
@@ -161,11 +160,14 @@ class Line:
 
         Raises:
             ConsentRefused: there is nothing to withdraw.
-            StorageError: the denial holds, but may not survive a power cut.
+            StorageError: the denial holds, but it is not stored, or not all keys are destroyed; each step tries again.
         """
-        self.consent.withdraw(name, self.binding.basis_of(name))
+        basis = self.binding.basis_of(name)
+        self.room.write(lambda: self.consent.withdraw(name, basis), rows=0)
         self.books.add(Happened.WITHDRAWN_HERE, now, purpose=name)
         self.step(now, flush=True)
+        if any(entry.purpose == name for entry in self.rooms.vault.ring.purposes.values()):
+            raise StorageError(f"the disk refuses to destroy the keys of {name}", hint="it is tried until it does")
 
     def _obey(self, order: WipeOrder, now: Now) -> None:
         """

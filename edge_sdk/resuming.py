@@ -125,7 +125,8 @@ def _keep_ended(rooms: Rooms, stream: Stream) -> int | None:
 
 def _drop_old_keys(rooms: Rooms, streams: Mapping[int, Stream]) -> None:
     """
-    Destroy the batch keys that no stored rows are under.
+    Destroy the batch keys that no stored rows are under, also where a stream has read its own: rows to come would be
+    under a key that the next start does not find.
     """
     with_rows = {
         (row, stream.record.batch)
@@ -133,3 +134,7 @@ def _drop_old_keys(rooms: Rooms, streams: Mapping[int, Stream]) -> None:
         if rooms.outbox.pending(row) or rooms.outbox.partial(row) is not None
     }
     rooms.page.destroy(set(rooms.page.entries) - with_rows)
+    for row, stream in streams.items():
+        if (row, stream.record.batch) not in with_rows and stream.batch_key is not None:
+            stream.batch_key.destroy()
+            stream.batch_key = None

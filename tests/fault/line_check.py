@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from edge_sdk import opening
 from edge_sdk.collector import folder as collecting
+from edge_sdk.collector import operating
 from edge_sdk.collector.gaps import StreamGap
 from edge_sdk.collector.opener import Opener
 from edge_sdk.collector.rows import OpenedRow
@@ -79,8 +80,10 @@ class Promised:
 
     def may_be_researched(self, number: int) -> bool:
         """
-        Tell whether consent covered the reading, or may have.
+        Tell whether consent covered the reading, or may have; after the restart also where it is under way again.
         """
+        if number >= AFTER and "granting" in self.at:
+            return True
         return not self.at.get("withdrawn", 1 << 40) <= number < self.at.get("granted", 1 << 40)
 
     def must_be_researched(self, number: int) -> bool:
@@ -163,6 +166,8 @@ def check(
     _compare_passed("monitoring", arrived, told, readings, granted=True)
     _compare_passed("research", arrived, told, readings, granted=granted)
     _compare_windows(arrived, told, readings)
+    if run == "withdrawal" and "withdrawn" in told.at:
+        _authority_knows(collector, clock.now_s)
     for purpose, end in told.kept_out.items():  # refused for a while, and taken again in the same run
         if "well" in told.at and end <= told.recorded:
             assert arrived.told(purpose, Reason.DAMAGED), f"{purpose} took no readings for a while, and tells nobody"
@@ -242,6 +247,15 @@ def _no_old_keys(site: opening.Site) -> None:
         assert not old, f"slot {slot} holds keys of batches that are gone: {old}"
 
 
+def _authority_knows(collector: Path, now_s: int) -> None:
+    """
+    Check that the withdrawal on the device has reached whoever keeps the consent.
+    """
+    operating.hear(collector, now_s=now_s)
+    (device,) = collecting.devices(collector)
+    assert device.purposes["research"] == "withdrawn", f"to the authority it is {device.purposes['research']}"
+
+
 def _compare_passed(
     purpose: str, arrived: Arrived, told: Promised, readings: dict[int, Reading], *, granted: bool
 ) -> None:
@@ -256,7 +270,7 @@ def _compare_passed(
     for row in rows:
         number = int(str(row.scaled["number"]))
         assert number < told.recorded or number >= AFTER, f"{purpose}: reading {number} was never recorded"
-        assert not research or number >= AFTER or told.may_be_researched(number), f"reading {number} without consent"
+        assert not research or told.may_be_researched(number), f"reading {number} without consent"
         _compare_row(row, readings[number], research=research)
     kinds = ("inverter",) if research else ("inverter", "meter")
     of_purpose = [r for r in readings.values() if r.kind in kinds and told.was_taken(purpose, r.number)]

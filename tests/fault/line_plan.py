@@ -32,6 +32,9 @@ class Do(Enum):
     SEND = "send"
     WITHDRAW = "withdraw"
     GRANT = "grant"
+    WITHDRAW_HERE = "withdraw here"  # on the device
+    ADOPT = "adopt"  # the collector takes the next edition of the policy, and grants what needs no consent
+    EDIT = "edit"  # the device's policy.toml becomes that edition
     STOP = "stop"
 
 
@@ -177,6 +180,56 @@ def short_run() -> Plan:
     return plan
 
 
+def withdrawal_run() -> Plan:
+    """
+    Return a run in which research is withdrawn on the device: batches, rows and windows of it wait.
+    """
+    plan = _begun()
+    plan.do(Do.WITHDRAW_HERE)
+    plan.kept(2)
+    plan.do(Do.SEND)  # the authority is told
+    plan.kept(2)
+    return plan
+
+
+def replacement_run() -> Plan:
+    """
+    Return a run in which the pseudonyms' keys are destroyed, and the root key with each of them, at midnight.
+    """
+    plan = _begun()
+    _midnight(plan)
+    return plan
+
+
+def policy_run() -> Plan:
+    """
+    Return a run that goes over to the next edition of the policy at its second start.
+    """
+    plan = _begun()
+    plan.do(Do.ADOPT)
+    plan.do(Do.CLOSE)
+    plan.do(Do.SEND)  # the receipt of the batch announces another statement
+    plan.do(Do.STOP)
+    plan.do(Do.EDIT)
+    plan.do(Do.OPEN)
+    plan.kept(3)
+    plan.do(Do.SEND)
+    plan.kept(2)
+    return plan
+
+
+def _begun() -> Plan:
+    plan = Plan()
+    plan.do(Do.OPEN)
+    plan.do(Do.SEND)
+    plan.kept(4)
+    plan.wait(WINDOW_MS)
+    plan.record(3)
+    plan.do(Do.CLOSE)  # of the windows some are closed, and others are open and flushed
+    plan.kept(3)
+    return plan
+
+
 def _offline(plan: Plan) -> None:
     """
     More than the quota holds, and windows that fill and close meanwhile.
@@ -234,4 +287,10 @@ def after_restart(at_ms: int) -> Plan:
     return plan
 
 
-RUNS: Final[dict[str, Plan]] = {"whole": whole_run(), "short": short_run()}
+RUNS: Final[dict[str, Plan]] = {
+    "whole": whole_run(),
+    "short": short_run(),
+    "withdrawal": withdrawal_run(),
+    "replacement": replacement_run(),
+    "policy": policy_run(),
+}

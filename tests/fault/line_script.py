@@ -28,10 +28,11 @@ from edge_sdk.collector import folder as collecting
 from edge_sdk.core.claims import Status
 from edge_sdk.core.policy import purpose_digest
 from edge_sdk.errors import StorageError
+from edge_sdk.policy_file import load_policy
 from tests.fault.calllog import Kind, read_calls, write_head
 from tests.fault.line_plan import RUNS, Do, Step
 from tests.fault.line_sabotage import SABOTAGE
-from tests.fault.line_site import BEGIN_MS, Desk, ScriptedClock, config_for, drawn_from, open_desk, send
+from tests.fault.line_site import BEGIN_MS, NEXT_POLICY, Desk, ScriptedClock, config_for, drawn_from, open_desk, send
 from tests.fault.recorder import INSIDE, Fault, library, switches
 
 STARTS: Final = 3
@@ -84,11 +85,11 @@ class Killer:
         command: of the process that forks; its module calls ``serve``.
     """
 
-    def __init__(self, command: Sequence[str] | None = None) -> None:
+    def __init__(self, command: Sequence[str]) -> None:
         loaded = {"LD_PRELOAD": str(library()), "PYTHONPATH": str(INSIDE)}
         plain = {name: text for name, text in os.environ.items() if not name.startswith("EDGE_FAULT_")}
         self._server = subprocess.Popen(
-            command or _start("serve()"),
+            command,
             env=plain | loaded,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -151,14 +152,25 @@ class Runs(Protocol):
         ...
 
 
-def whole_line(place: str, *, is_stubborn: bool) -> None:
+def line(run: str = "whole", sabotage: str = "none") -> Runs:
     """
-    Run the whole plan of a line.
+    Return what runs a plan of a line.
     """
-    main([place, "", "whole", "none"], is_stubborn=is_stubborn)
+
+    def runs(place: str, *, is_stubborn: bool) -> None:
+        main([place, "", run, sabotage], is_stubborn=is_stubborn)
+
+    return runs
 
 
-def serve(run: Runs = whole_line) -> None:
+def killer(*, run: str = "whole", sabotage: str = "none") -> Killer:
+    """
+    Return a Killer of a plan of a line: a key of ``line_plan.RUNS``, and one of ``line_sabotage.SABOTAGE``.
+    """
+    return Killer(_start(f"serve(line_script.line({run!r}, {sabotage!r}))"))
+
+
+def serve(run: Runs) -> None:
     """
     Fork for each line of the standard input, call *run* in the child, and answer with how it ended.
     """
@@ -199,6 +211,7 @@ class _Run:
         self._changes = 0
         self._recorded = 0
         self._awaited = ""
+        self._is_denied = False  # on the device, by a withdrawal that the medium refused
         self._grant_before = b""  # of what was withdrawn
         self._site: opening.Site | None = None
         self._collector_changed()
@@ -223,6 +236,14 @@ class _Run:
                 self._hear()
             case Do.WITHDRAW | Do.GRANT:
                 self._consent(step.do)
+            case Do.WITHDRAW_HERE:
+                self._withdraw()
+            case Do.ADOPT:
+                edition = load_policy(NEXT_POLICY, where="policy.toml")
+                collecting.add_policies(self._place / "collector", [edition], now_s=self._clock.now_s)
+                self._collector_changed()
+            case Do.EDIT:
+                (self._place / "policy.toml").write_text(NEXT_POLICY)
             case Do.STOP:
                 is_kept = self._keeps(lambda: self._open.line.finish(self._open.clock.now()))
                 self._open.close()
@@ -242,6 +263,9 @@ class _Run:
             if self._keeps(lambda: self._open.line.step(self._open.clock.now(), flush=True)):
                 for purpose, why in self._closed():
                     self._mark(f"{why} {purpose} {self._recorded} {self._recorded + 1}")
+                self._open.line.step(self._open.clock.now())  # by now what was refused is stored as well
+                if self._is_denied:
+                    self._mark(f"withdrawn {self._recorded}")
                 self._mark("well")
                 return
 
@@ -311,6 +335,22 @@ class _Run:
         status = Status.WITHDRAWN if withdraws else Status.GIVEN
         collecting.grant(self._place / "collector", generation, "research", status=status, now_s=self._clock.now_s)
         self._collector_changed()
+
+    def _withdraw(self) -> None:
+        """
+        Withdraw research on the device; a stubborn run asks again where the medium refused.
+        """
+        self._mark(f"withdrawing {self._recorded}")
+        for _ in range(STARTS):
+            is_kept = self._keeps(lambda: self._open.line.withdraw("research", self._open.clock.now()))
+            assert not self._grant(), "withdrawn, and still in force"
+            held = self._open.line.rooms.vault.ring.purposes.values()
+            assert not is_kept or "research" not in {entry.purpose for entry in held}, "withdrawn, and its keys there"
+            if is_kept:
+                self._mark(f"withdrawn {self._recorded}")
+                return
+            self._clock.wall_ms += 6_000
+        self._is_denied = True
 
     def _hear(self) -> None:
         """

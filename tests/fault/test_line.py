@@ -22,7 +22,7 @@ from tests.fault.calllog import Kind
 from tests.fault.folder import FolderState, materialise
 from tests.fault.line_check import Promised, check
 from tests.fault.line_sabotage import SABOTAGE
-from tests.fault.line_script import Killer, program
+from tests.fault.line_script import Killer, killer, program
 from tests.fault.line_site import make_site, open_waiting
 from tests.fault.powercut import states
 from tests.fault.recorder import Recording, missing, record
@@ -87,7 +87,7 @@ class Recorded:
 
         def survives(kill_at: int, scratch: Path) -> Counts:
             if not killers:
-                killers.append(Killer())
+                killers.append(killer())
             place = shutil.copytree(self.place, scratch / "site")
             marks = killers[0].kill(place, at=kill_at)
             return check(place, place / "state", place / "collector", marks, point=kill_at)

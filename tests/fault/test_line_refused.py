@@ -18,7 +18,7 @@ import pytest
 
 from tests.fault.calllog import Kind
 from tests.fault.line_check import check
-from tests.fault.line_script import Killer
+from tests.fault.line_script import Killer, killer
 from tests.fault.recorder import Fault, missing
 from tests.fault.sweep import Counts, Report, stride, sweep
 from tests.fault.test_line import Recorded, run_once
@@ -60,7 +60,7 @@ def survived(good: Recorded, refusal: Refusal, killer: Killer, scratch: Path) ->
     marks = killer.refuse(place, refusal.fault)
     if refusal.count < ALWAYS:
         assert any(mark.startswith(("well", "refused")) for mark in marks), "nothing was kept, nobody was told"
-    return check(place, place / "state", place / "collector", marks, point=refusal.call)
+    return check(place, place / "state", place / "collector", marks, point=refusal.call, run=good.run)
 
 
 def swept(good: Recorded, refusals: Callable[[], Iterator[Refusal]]) -> Report:
@@ -68,7 +68,7 @@ def swept(good: Recorded, refusals: Callable[[], Iterator[Refusal]]) -> Report:
 
     def survives(refusal: Refusal, scratch: Path) -> Counts:
         if not killers:
-            killers.append(Killer())
+            killers.append(killer(run=good.run))
         return survived(good, refusal, killers[0], scratch)
 
     return sweep(refusals, survives)
