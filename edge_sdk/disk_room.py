@@ -4,9 +4,10 @@ Room on the disk: how much of it the queue may take, and making some where a wri
 Two lines of defence. Free bytes and inodes are looked at once a minute; below the reserve the queue takes no more than
 it holds. Where a write is refused all the same, because another program was faster, the least important of what is
 queued goes, the oldest first, each with its gap, and the write is tried once more. Since deleting writes as well, a
-part of the reserve is held as an empty file, which is given up for that. Called by the line.
+part of the reserve is held as an empty file, which is given up for that. SQLite calls a quota of the file system
+(EDQUOT) an I/O error, as it does a broken medium: which of them it was is asked of the file system. Called by the line.
 
-File: spare.bin.
+Files: spare.bin, and spare.bin.new while the file system is asked.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class DiskRoom:
 
     def write(self, write: Callable[[], None], *, rows: int) -> None:
         """
-        Call *write*; where the disk is full once more, after making room for *rows* rows.
+        Call *write*; where the disk is full, or a quota is, once more, after making room for *rows* rows.
 
         After a power cut: as *write* says; what made room is gone and told.
 
@@ -70,11 +71,14 @@ class DiskRoom:
         """
         try:
             write()
-        except DiskFull:
+        except StorageError as error:
+            full = error if isinstance(error, DiskFull) else self._found_full()
+            if full is None:
+                raise
             self._recording.count("disk_full")
             has_given = files.give_space(self._spare)
             if not self._queueing.make_room(WRITE_BYTES + ROW_BYTES * rows) and not has_given:
-                raise
+                raise full from error
             write()
 
     def relieve(self) -> None:
@@ -84,6 +88,22 @@ class DiskRoom:
         with contextlib.suppress(StorageError):
             files.give_space(self._spare)
             self._queueing.cut_log()
+
+    def _found_full(self) -> DiskFull | None:
+        """
+        Return what the file system says to a file as large as a write, None where it has room or another trouble.
+        """
+        asked = self._spare.with_name(self._spare.name + files.TEMPORARY)
+        try:
+            files.hold_space(asked, WRITE_BYTES)
+        except DiskFull as error:
+            return error
+        except StorageError:
+            return None
+        finally:
+            with contextlib.suppress(StorageError):
+                files.give_space(asked)
+        return None
 
     def _hold_spare(self) -> None:
         if not files.exists(self._spare):

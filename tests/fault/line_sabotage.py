@@ -1,7 +1,7 @@
 """
 Ways to make the line forget, each planted by replacing one thing: the sweep must catch every one of them.
 
-Each entry of SABOTAGE is a context in which the package is broken; ``none`` breaks nothing.
+Each entry of SABOTAGE, and of DEAF, is a context in which the package is broken; ``none`` breaks nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
-from edge_sdk import files
+from edge_sdk import consent_state, files
+from edge_sdk.clock import Now
+from edge_sdk.consent_state import ConsentState
+from edge_sdk.errors import StorageError
 from edge_sdk.keypage import KeyPage
+from edge_sdk.line import TICK_MS, Line
 from edge_sdk.order import Held
 from edge_sdk.outbox import Outbox
 from edge_sdk.streams import Stream
@@ -115,6 +119,47 @@ def _every_stop_looks_clean() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _refused_flush_swallowed() -> Iterator[None]:
+    """
+    Have a flush that the medium refused return as if it was kept.
+    """
+    real = Line.step
+
+    def step(self: Line, now: Now, **how: bool) -> int:
+        try:
+            return real(self, now, **how)
+        except StorageError:
+            return TICK_MS
+
+    with mock.patch.object(Line, "step", step):
+        yield
+
+
+def _grant_before_it_is_stored() -> AbstractContextManager[object]:
+    """
+    Have a statement open what it opens although the medium did not take it.
+    """
+    return mock.patch.object(consent_state, "unopened", lambda statement, _: statement)
+
+
+@contextmanager
+def _denial_in_memory_alone() -> Iterator[None]:
+    """
+    Never make up for a denial that the medium refused.
+    """
+    real = ConsentState.save
+
+    def save(self: ConsentState) -> None:
+        try:
+            real(self)
+        finally:
+            self.is_owed = False
+
+    with mock.patch.object(ConsentState, "save", save):
+        yield
+
+
 SABOTAGE: Final[dict[str, Callable[[], AbstractContextManager[object]]]] = {
     "none": nullcontext,
     "the database does not sync": _database_without_syncs,
@@ -124,4 +169,10 @@ SABOTAGE: Final[dict[str, Callable[[], AbstractContextManager[object]]]] = {
     "a batch comes after its rows went": _sealed_after_pending_went,
     "row numbers are not stored": _numbers_not_stored,
     "every stop looks clean": _every_stop_looks_clean,
+}
+# Ways to get a refusal of the medium wrong.
+DEAF: Final[dict[str, Callable[[], AbstractContextManager[object]]]] = {
+    "a refused flush is swallowed": _refused_flush_swallowed,
+    "a grant is in force before it is stored": _grant_before_it_is_stored,
+    "a refused denial is in memory alone": _denial_in_memory_alone,
 }

@@ -31,7 +31,7 @@ from edge_sdk.errors import StorageError
 from edge_sdk.policy_file import load_policy
 from tests.fault.calllog import Kind, read_calls, write_head
 from tests.fault.line_plan import RUNS, Do, Step
-from tests.fault.line_sabotage import SABOTAGE
+from tests.fault.line_sabotage import DEAF, SABOTAGE
 from tests.fault.line_site import BEGIN_MS, NEXT_POLICY, Desk, ScriptedClock, config_for, drawn_from, open_desk, send
 from tests.fault.recorder import INSIDE, Fault, library, switches
 
@@ -49,7 +49,7 @@ def program(place: Path, *, snapshots: Path | None = None, run: str = "whole", s
     Args:
         snapshots: where a copy of the collector is kept at each of its changes, for the power-cut states.
         run: a key of ``line_plan.RUNS``.
-        sabotage: a key of ``line_sabotage.SABOTAGE``.
+        sabotage: a key of ``line_sabotage.SABOTAGE`` or ``DEAF``.
     """
     return [*_start("main(sys.argv[2:])"), str(place), str(snapshots or ""), run, sabotage]
 
@@ -63,7 +63,7 @@ def main(arguments: list[str], *, is_stubborn: bool = False) -> None:
     Run the plan; a stubborn run goes on where the medium refuses, as a gateway does.
     """
     place, snapshots = Path(arguments[0]), Path(arguments[1]) if arguments[1] else None
-    plan, sabotage = RUNS[arguments[2]], SABOTAGE[arguments[3]]
+    plan, sabotage = RUNS[arguments[2]], (SABOTAGE | DEAF)[arguments[3]]
     outbox._WAL_PAGES = 96  # the log goes into the file a few times in this run, as it does in a long one
     clock = ScriptedClock(BEGIN_MS)
     with sabotage(), clock.installed(), drawn_from(7), open_desk(place / "collector", clock) as desk:
@@ -165,7 +165,7 @@ def line(run: str = "whole", sabotage: str = "none") -> Runs:
 
 def killer(*, run: str = "whole", sabotage: str = "none") -> Killer:
     """
-    Return a Killer of a plan of a line: a key of ``line_plan.RUNS``, and one of ``line_sabotage.SABOTAGE``.
+    Return a Killer of a plan of a line: a key of ``line_plan.RUNS``, and of ``SABOTAGE`` or ``DEAF``.
     """
     return Killer(_start(f"serve(line_script.line({run!r}, {sabotage!r}))"))
 

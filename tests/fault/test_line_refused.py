@@ -102,6 +102,17 @@ def where_state_is_stored(good: Recorded, *, every: int) -> Iterator[Refusal]:
         yield Refusal(number, ERRORS[turn % len(ERRORS)], 1)
 
 
+def a_write_of_the_queue(good: Recorded) -> int:
+    """Return the first call that writes to the database after the tenth flush, when batches wait in the queue."""
+    flushes, number = 0, 0
+    for call in good.recording.calls:
+        number += call.counted
+        flushes += call.kind is Kind.MARK and call.octets.startswith(b"flushed")
+        if flushes >= 10 and call.counted and call.text.startswith("write outbox.db-wal"):
+            return number
+    raise AssertionError("no such call")
+
+
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     return run_once(tmp_path_factory.mktemp("line"))
@@ -137,3 +148,16 @@ def test_nothing_is_collected_on_a_word_that_was_not_stored(good: Recorded, ente
     entered("line, state refused" + (" (sample)" if every > 1 else ""), report)
     assert report.checked
     assert not report.violations, str(report)
+
+
+@pytest.mark.parametrize(("error", "is_kept"), [(errno.EDQUOT, True), (errno.EIO, False)])
+def test_a_quota_of_the_file_system_gets_room_made_and_an_error_of_the_medium_does_not(
+    good: Recorded, tmp_path: Path, error: int, is_kept: bool
+) -> None:
+    refusal = Refusal(a_write_of_the_queue(good), error, 2)  # the write, and the file that asks what it was
+    place = shutil.copytree(good.place, tmp_path / "site")
+    deaf = killer()
+    marks = deaf.refuse(place, refusal.fault)
+    deaf.close()
+    assert is_kept is not any(mark.startswith("refused") for mark in marks)
+    check(place, place / "state", place / "collector", marks, point=refusal.call)

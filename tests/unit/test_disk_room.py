@@ -168,3 +168,42 @@ def test_a_file_that_finds_no_room_says_what_to_do(tmp_path: Path, number: int) 
         files.write(tmp_path / "file", b"content")
     assert "free space" in told.value.hint
     assert CANARY not in str(told.value)
+
+
+def refused_once(parts: Site, said: int) -> list[str]:
+    """Have SQLite call a write an I/O error once, while the file system answers a file with the error *said*."""
+    calls: list[str] = []
+
+    def write() -> None:
+        calls.append("write")
+        if len(calls) == 1:
+            raise StorageError("outbox.db: SQLITE_IOERR_WRITE")
+
+    with mock.patch.object(files.os, "posix_fallocate", side_effect=OSError(said, "refused")):
+        parts.line.room.write(write, rows=1)
+    return calls
+
+
+@pytest.mark.parametrize("number", [errno.EDQUOT, errno.ENOSPC])
+def test_what_sqlite_calls_an_error_of_the_medium_gets_room_where_the_file_system_lacks_it(
+    parts: Site, number: int
+) -> None:
+    assert refused_once(parts, number) == ["write", "write"]
+    assert parts.line.recording.totals()["disk_full"] == 1
+
+
+def test_an_error_of_the_medium_costs_nothing_that_is_queued_and_stays_what_it_is(parts: Site) -> None:
+    with pytest.raises(StorageError, match="SQLITE_IOERR_WRITE") as told:
+        refused_once(parts, errno.EIO)
+    assert not isinstance(told.value, DiskFull)
+    assert "disk_full" not in parts.line.recording.totals()
+
+
+def test_asking_the_file_system_leaves_no_file(site: LocalSite, parts: Site) -> None:
+    def refuse() -> None:
+        raise StorageError("outbox.db: SQLITE_IOERR_WRITE")
+
+    before = sorted(site.state.iterdir())
+    with pytest.raises(StorageError, match="SQLITE_IOERR_WRITE"):
+        parts.line.room.write(refuse, rows=1)
+    assert sorted(site.state.iterdir()) == before

@@ -71,8 +71,6 @@ def test_rows_flushed_after_a_stop_that_stored_a_gap_alone_are_there_at_the_next
 def test_a_withdrawal_the_disk_did_not_store_can_be_asked_for_again(site: LocalSite, parts: Site) -> None:
     with refused("state.bin"), pytest.raises(StorageError):
         parts.line.withdraw("improvement", parts.clock.now())
-    parts.line.step(parts.clock.now())
-    assert "improvement" not in parts.line.binding.collecting
     parts.line.withdraw("improvement", parts.clock.now())
     with sites.opened(later_life(site, "next")) as after:
         assert "improvement" not in after.line.binding.collecting
