@@ -13,7 +13,7 @@ Two older forms are read: an entry for each source, its numbers packed or not. D
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, islice, repeat
 from typing import Any, Final, NamedTuple
 
@@ -70,7 +70,7 @@ def whole_trails(view: View, stored: Sequence[Any]) -> list[KeptTrail]:
     if isinstance(stored[0], list):
         return [_entry(view, entry) for entry in stored]
     _, tags, sources, carries, heights, of_sources, of_panes = stored
-    names, opened = iter(tags), _panes(view, _unpacked(of_panes, sum(heights)))
+    names, opened = iter(tags), iter(_panes(view, _unpacked(of_panes, sum(heights))))
     each = zip(
         sources, carries or repeat([], len(sources)), heights, *_unpacked(of_sources, len(sources)), strict=True
     )
@@ -80,10 +80,11 @@ def whole_trails(view: View, stored: Sequence[Any]) -> list[KeptTrail]:
     ]
 
 
-def _panes(view: View, columns: Sequence[Sequence[Any]]) -> Iterator[Pane]:
+def _panes(view: View, columns: Sequence[Sequence[Any]]) -> list[Pane]:
     assert view.every_ms is not None
-    for count, start, is_partial, *slots in zip(*columns, strict=True):
-        yield _pane([start, start + view.every_ms, count, is_partial], slots)
+    every = view.every_ms
+    rows = zip(*columns, strict=True)
+    return [_pane([start, start + every, count, is_partial], slots) for count, start, is_partial, *slots in rows]
 
 
 def _pairs(flat: Sequence[int]) -> dict[int, int]:

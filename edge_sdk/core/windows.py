@@ -82,6 +82,7 @@ class WindowSet:
         self._offset = offset_ms % view.every_ms
         self._gathering = Gathering(view, show)
         self.taking = self._gathering.taking
+        self._source_places = [at for at, view_field in enumerate(view.fields) if not view_field.window]
         self._trails: dict[str | bytes, _Trail] = {}  # the longest unheard first
         self._most_trails = 2 * view.kind.max_sources  # the compiled gate lets that many in around a change of day
         self._tag_of: Callable[[str], bytes] | None = None
@@ -254,8 +255,9 @@ class WindowSet:
 
     def _close(self, trail: _Trail, pane: Pane) -> None:
         _dissolve(pane)
-        gathered = iter(self._gathering.finish(pane, trail.carry, trail.carry_ms))
-        values = [next(gathered) if view_field.window else pane[SOURCE] for view_field in self._view.fields]
+        values = self._gathering.finish(pane, trail.carry, trail.carry_ms)
+        for at in self._source_places:
+            values.insert(at, pane[SOURCE])
         trail.closed_until = pane[END]
         # The count is of readings: one whose values were all invalid still counts.
         self._emit((pane[START], -pane[COUNT] if pane[PARTIAL] else pane[COUNT], *values))
