@@ -238,12 +238,8 @@ class _Run:
                 self._consent(step.do)
             case Do.WITHDRAW_HERE:
                 self._withdraw()
-            case Do.ADOPT:
-                edition = load_policy(NEXT_POLICY, where="policy.toml")
-                collecting.add_policies(self._place / "collector", [edition], now_s=self._clock.now_s)
-                self._collector_changed()
-            case Do.EDIT:
-                (self._place / "policy.toml").write_text(NEXT_POLICY)
+            case Do.ADOPT | Do.EDIT:
+                self._change_policy(step.do)
             case Do.STOP:
                 is_kept = self._keeps(lambda: self._open.line.finish(self._open.clock.now()))
                 self._open.close()
@@ -334,6 +330,14 @@ class _Run:
         self._mark(f"{'withdrawing' if withdraws else 'granting'} {self._recorded}")
         status = Status.WITHDRAWN if withdraws else Status.GIVEN
         collecting.grant(self._place / "collector", generation, "research", status=status, now_s=self._clock.now_s)
+        self._collector_changed()
+
+    def _change_policy(self, do: Do) -> None:
+        if do is Do.EDIT:
+            (self._place / "policy.toml").write_text(NEXT_POLICY)
+            return
+        edition = load_policy(NEXT_POLICY, where="policy.toml")
+        collecting.add_policies(self._place / "collector", [edition], now_s=self._clock.now_s)
         self._collector_changed()
 
     def _withdraw(self) -> None:
