@@ -21,6 +21,7 @@ from edge_sdk.errors import DatabaseDamaged, DiskFull, FolderInUse, StorageError
 
 TEMPORARY = ".new"
 _CLOSE_ON_EXEC = os.O_CLOEXEC
+_BLOCK_BYTES: Final = 4096  # what file systems and cards write at least
 
 
 @contextlib.contextmanager
@@ -203,10 +204,9 @@ def size(path: Path) -> int:
     """
     Return the size of *path* in bytes, 0 when it is not there.
     """
-    try:
+    with contextlib.suppress(FileNotFoundError):
         return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+    return 0
 
 
 def tree(folder: Path) -> list[Path]:
@@ -263,10 +263,9 @@ def read_system(path: Path) -> bytes:
     """
     Return what the kernel says at *path* (/proc, /sys), empty when it says nothing.
     """
-    try:
+    with contextlib.suppress(OSError):
         return path.read_bytes()
-    except OSError:
-        return b""
+    return b""
 
 
 class Page:
@@ -277,11 +276,10 @@ class Page:
     def __init__(self, path: Path, slot_bytes: int, slots: int) -> None:
         self._path = path
         self._slot_bytes = slot_bytes
+        self._ends: dict[int, int] = {}  # of slots this object has synced: where the zeros behind the content begin
         with _told(path, "open"):
-            fresh = size(path) != slot_bytes * slots
-        if fresh:
-            write(path, bytes(slot_bytes * slots))
-        with _told(path, "open"):
+            if size(path) != slot_bytes * slots:
+                write(path, bytes(slot_bytes * slots))
             self._descriptor = os.open(path, os.O_RDWR | _CLOSE_ON_EXEC)
 
     def read_slot(self, slot: int) -> bytes:
@@ -293,17 +291,20 @@ class Page:
 
     def write_slot(self, slot: int, content: bytes) -> None:
         """
-        Overwrite one slot, zero-filled to its size, and sync it.
+        Overwrite one slot, zero-filled to its size, and sync it. Whole blocks that the last write of this slot synced
+        as zeros, and that stay zeros, are not written again; after one that failed everything is.
 
         After a power cut: the slot holds the old bytes, the new ones, or a torn mixture; no other slot is touched.
         """
         if len(content) > self._slot_bytes:
             raise ValueError("content is longer than a slot")
+        end = min(self._slot_bytes, -(-len(content) // _BLOCK_BYTES) * _BLOCK_BYTES)
+        filled = content.ljust(max(end, self._ends.pop(slot, self._slot_bytes)), b"\x00")
         with _told(self._path, "write"):
-            written = os.pwrite(self._descriptor, content.ljust(self._slot_bytes, b"\x00"), slot * self._slot_bytes)
-            if written != self._slot_bytes:
+            if os.pwrite(self._descriptor, filled, slot * self._slot_bytes) != len(filled):
                 raise OSError(errno.EIO, "short write")
             os.fdatasync(self._descriptor)
+        self._ends[slot] = end
 
     def close(self) -> None:
         """
@@ -388,10 +389,9 @@ _DATABASE_HINTS: Final = {
 def _precreate(path: Path) -> None:
     # Only a new file: closing any descriptor of a database drops every lock this process holds on it (POSIX), and
     # another process would then take the write-ahead log for abandoned and remove it under a live connection.
-    if path.exists():
-        return
-    with _told(path, "create"):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | _CLOSE_ON_EXEC, 0o600))
+    if not path.exists():
+        with _told(path, "create"):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | _CLOSE_ON_EXEC, 0o600))
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

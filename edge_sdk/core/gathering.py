@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from edge_sdk.core.policy import Kind, View, ViewField, Window
+from edge_sdk.core.policy import Kind, TextRule, View, ViewField, Window
 from edge_sdk.core.transforms import clip, shape_mean, shape_number
 
 START, END, COUNT, PARTIAL, OPENED, SOURCE, BLOCK, SLOTS = range(8)
@@ -52,11 +52,15 @@ class _Gathered(NamedTuple):
 class Taking(NamedTuple):
     """
     How one view gathers a block: what it adds up, by slot and column, and all else by column; or ``every`` field so.
+
+    Args:
+        kin: equal where another view gathers the same into the same slots, whatever it makes of them in the end.
     """
 
     totals: tuple[tuple[int, int], ...]
     others: tuple[tuple[_Gathered, int], ...]
     every: tuple[tuple[_Gathered, int], ...]
+    kin: tuple[object, ...]
 
 
 def block_rows(kind: Kind) -> int:
@@ -98,6 +102,7 @@ class Gathering:
             for view_field, slot in zip(view.fields, slot_places(view), strict=True)
             if view_field.window
         ]
+        self._ends = [(one.view_field, one.slot, _plain_mean(one.view_field)) for one in self._fields]
         self.empty = [slot for view_field in view.fields if view_field.window for slot in _EMPTY[view_field.window]]
 
     def taking(self, columns: Sequence[str]) -> Taking:
@@ -110,6 +115,7 @@ class Gathering:
             tuple((field.slot, at) for (field, at), is_plain in zip(every, plain, strict=True) if is_plain),
             tuple(one for one, is_plain in zip(every, plain, strict=True) if not is_plain),
             every,
+            tuple((field.slot, at, _sameness(field.view_field)) for field, at in every),
         )
 
     def finish(self, pane: Pane, carry: dict[int, int], carry_ms: int = 0) -> list[Any]:
@@ -120,7 +126,12 @@ class Gathering:
             carry: the last value of each delta in the window before, by its slot; brought up to this one.
             carry_ms: when that was read, where this window may have readings from before.
         """
-        return [self._finish(view_field, pane, slot, carry, carry_ms) for view_field, slot, _, _ in self._fields]
+        return [
+            (2 * pane[slot] + pane[slot + 1] * factor) // (2 * pane[slot + 1] * factor)  # as shape_mean: most are means
+            if factor and pane[slot + 1]
+            else self._finish(view_field, pane, slot, carry, carry_ms)
+            for view_field, slot, factor in self._ends
+        ]
 
     def counted_ms(self, pane: Pane) -> int:
         """
@@ -149,6 +160,9 @@ class Block:
     """
     Readings of one source that lie in one open pane of every view that takes them, between ``start`` and ``end``.
 
+    Panes that hold the same and gather the same are twins: a fold goes through the first of them, and the others get
+    what it holds then. They stay alike, since a pane gets readings of one block at a time (``joining``).
+
     Args:
         source: as readings name it.
         row: the first of them.
@@ -156,7 +170,7 @@ class Block:
         home: where it stands until it is dissolved.
     """
 
-    __slots__ = ("_home", "_source", "_takers", "end", "rows", "start")
+    __slots__ = ("_home", "_source", "_twins", "end", "rows", "start")
 
     def __init__(
         self, source: str, row: tuple[Any, ...], takers: Sequence[tuple[Pane, Taking]], home: dict[str, Block]
@@ -165,7 +179,7 @@ class Block:
         self.end = min(pane[END] for pane, _ in takers)
         self.rows = [row]
         self._source = source
-        self._takers = takers
+        self._twins = _twins(takers)
         self._home = home
 
     def fold(self) -> None:
@@ -179,19 +193,22 @@ class Block:
         self.rows.clear()
         sums: dict[int, int] = {}
         try:
-            for _, taking in self._takers:
+            for _, taking, _ in self._twins:
                 for _, at in taking.totals:
                     if at not in sums:
                         sums[at] = sum(columns[at])
         except TypeError:  # a value is missing
             sums.clear()
-        for pane, taking in self._takers:
+        for pane, taking, others in self._twins:
             pane[COUNT] += count
             for slot, at in taking.totals if sums else ():
                 pane[slot] += sums[at]
                 pane[slot + 1] += count
             for field, at in taking.others if sums else taking.every:
                 _gather(pane, field, times, columns[at])
+            for twin in others:
+                twin[COUNT] += count
+                twin[SLOTS:] = pane[SLOTS:]
 
     def dissolve(self) -> None:
         """
@@ -206,6 +223,31 @@ class Block:
         """
         if self._home.get(self._source) is self:
             del self._home[self._source]
+
+
+def _twins(takers: Sequence[tuple[Pane, Taking]]) -> list[tuple[Pane, Taking, list[Pane]]]:
+    found: list[tuple[Pane, Taking, list[Pane]]] = []
+    for pane, taking in takers:
+        alike = (one[2] for one in found if one[1].kin == taking.kin and one[0][SLOTS:] == pane[SLOTS:])
+        others = next(alike, None)
+        if others is None:
+            found.append((pane, taking, []))
+        else:
+            others.append(pane)
+    return found
+
+
+def _sameness(view_field: ViewField) -> object:
+    """
+    Return what of *view_field* decides what is gathered; names of a view's own are like no other's.
+    """
+    if view_field.text is TextRule.PSEUDONYM:
+        return object()
+    return view_field.window, view_field.clip, view_field.text, view_field.amount
+
+
+def _plain_mean(view_field: ViewField) -> int:
+    return view_field.factor if view_field.window is Window.MEAN and not view_field.band else 0
 
 
 def _gather(pane: Pane, field: _Gathered, times: Column, values: Column) -> None:

@@ -13,10 +13,8 @@ What the open windows hold is plain lists (``gathering``), because compiled code
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping
-from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from edge_sdk.core.gathering import (
     BLOCK,
@@ -24,18 +22,14 @@ from edge_sdk.core.gathering import (
     END,
     OPENED,
     PARTIAL,
-    SLOTS,
     SOURCE,
     START,
     Gathering,
     Pane,
-    slot_count,
 )
 from edge_sdk.core.policy import View
+from edge_sdk.core.snapshots import KeptTrail, packed_trails, whole_trails
 from edge_sdk.core.table import Row
-
-_LIMB: Final = 1 << 62
-_PACKED_PARTS: Final = 3  # of an entry of a snapshot whose numbers are packed
 
 
 class _Trail:
@@ -43,7 +37,7 @@ class _Trail:
     One source's open windows and what the next one continues from.
     """
 
-    __slots__ = ("carry", "carry_ms", "closed_until", "current", "packed", "previous", "tag")
+    __slots__ = ("carry", "carry_ms", "closed_until", "current", "previous", "tag")
 
     def __init__(self) -> None:
         self.current: Pane | None = None
@@ -52,8 +46,6 @@ class _Trail:
         self.carry: dict[int, int] = {}
         self.carry_ms = 0  # when what is carried was read, where windows were cut: a later one may begin before it
         self.tag: bytes | None = None  # what stands for the source in snapshots, once one was made
-        # A pane, how many readings it had, and how it was stored then: the one before gets readings no more.
-        self.packed: tuple[Pane | None, int, bytes] = None, 0, b""
 
     @property
     def panes(self) -> list[Pane]:
@@ -90,6 +82,7 @@ class WindowSet:
         self._offset = offset_ms % view.every_ms
         self._gathering = Gathering(view, show)
         self.taking = self._gathering.taking
+        self._source_places = [at for at, view_field in enumerate(view.fields) if not view_field.window]
         self._trails: dict[str | bytes, _Trail] = {}  # the longest unheard first
         self._most_trails = 2 * view.kind.max_sources  # the compiled gate lets that many in around a change of day
         self._tag_of: Callable[[str], bytes] | None = None
@@ -184,30 +177,30 @@ class WindowSet:
         """
         Return all open windows as plain values, raw sources replaced by their tags.
         """
-        entries = []
+        kept = []
         for source, trail in self._trails.items():
-            for pane in trail.panes:
+            panes = trail.panes
+            for pane in panes:
                 if pane[BLOCK] is not None and pane[BLOCK].rows:
                     pane[BLOCK].fold()
             if trail.tag is None:
                 trail.tag = tag_of(source) if isinstance(source, str) else source
-            entries.append(_stored(trail, trail.tag))
-        return entries
+            shown = panes[-1][SOURCE] if panes else None
+            kept.append(KeptTrail(trail.tag, shown, trail.closed_until, trail.carry, panes))
+        return packed_trails(kept)
 
-    def restore(self, entries: list[Any], tag_of: Callable[[str], bytes], mono_ms: int) -> None:
+    def restore(self, stored: list[Any], tag_of: Callable[[str], bytes], mono_ms: int) -> None:
         """
         Continue from a snapshot: windows wait under their tags until their source is heard again, and are partial.
         """
         self._tag_of = tag_of
         self.mono_ms = mono_ms
-        for entry in entries:
-            kept = whole_trail(entry, slot_count(self._view))
+        for kept in whole_trails(self._view, stored):
             trail = _Trail()
             trail.closed_until, trail.carry = kept.closed_until, dict(kept.carry)
-            panes = [
-                [start, end, count, 1, mono_ms, kept.source, None, *slots]
-                for start, end, count, _, *slots in kept.panes
-            ]
+            panes = list(kept.panes)
+            for pane in panes:
+                pane[PARTIAL], pane[OPENED], pane[SOURCE] = 1, mono_ms, kept.source
             trail.current = panes.pop() if panes else None
             trail.previous = panes.pop() if panes else None
             self._trails[kept.tag] = trail
@@ -262,8 +255,9 @@ class WindowSet:
 
     def _close(self, trail: _Trail, pane: Pane) -> None:
         _dissolve(pane)
-        gathered = iter(self._gathering.finish(pane, trail.carry, trail.carry_ms))
-        values = [next(gathered) if view_field.window else pane[SOURCE] for view_field in self._view.fields]
+        values = self._gathering.finish(pane, trail.carry, trail.carry_ms)
+        for at in self._source_places:
+            values.insert(at, pane[SOURCE])
         trail.closed_until = pane[END]
         # The count is of readings: one whose values were all invalid still counts.
         self._emit((pane[START], -pane[COUNT] if pane[PARTIAL] else pane[COUNT], *values))
@@ -277,77 +271,3 @@ def _dissolve(pane: Pane) -> None:
 
 def _show_nothing(_: str) -> None:
     return None
-
-
-class KeptTrail(NamedTuple):
-    """
-    What a snapshot holds of one source; a pane is ``[start_ms, end_ms, count, partial, *slots]``.
-    """
-
-    tag: bytes
-    source: str | bytes | None
-    closed_until: int
-    carry: list[Any]
-    panes: list[list[Any]]
-
-
-def whole_trail(stored: list[Any], slots: int) -> KeptTrail:
-    """
-    Return one entry of a snapshot.
-
-    Args:
-        slots: how many a pane of the view has.
-    """
-    if len(stored) > _PACKED_PARTS:
-        tag, source, closed_until, carry, panes = stored
-        return KeptTrail(tag, source, closed_until, carry, [[_whole(part) for part in pane] for pane in panes])
-    tag, source, packed = stored
-    closed_until, carried, *numbers = struct.unpack(f"<{len(packed) // 8}q", packed)
-    carry = [numbers[at : at + 2] for at in range(0, 2 * carried, 2)]
-    width = OPENED + slots
-    panes = [numbers[at : at + width] for at in range(2 * carried, len(numbers), width)]
-    return KeptTrail(tag, source, closed_until, carry, panes)
-
-
-def _stored(trail: _Trail, tag: bytes) -> list[Any]:
-    """
-    Return a folded trail as a snapshot holds it: its numbers packed where they are all numbers of 64 bits.
-
-    A flush stores every open window: eight bytes a number cost a tenth of what an array of them does.
-    """
-    panes = trail.panes
-    source = panes[-1][SOURCE] if panes else None
-    begun = [trail.closed_until, len(trail.carry), *chain.from_iterable(trail.carry.items())]
-    try:
-        packed = _packed(begun)
-        if trail.previous is not None:
-            packed += _packed_once(trail, trail.previous)
-        if trail.current is not None:
-            packed += _packed([*trail.current[:OPENED], *trail.current[SLOTS:]])
-        return [tag, source, packed]
-    except struct.error:  # texts, none yet, or a number beyond 64 bits
-        kept = [[*pane[:OPENED], *map(_split, pane[SLOTS:])] for pane in panes]
-        return [tag, source, trail.closed_until, [[at, value] for at, value in trail.carry.items()], kept]
-
-
-def _packed_once(trail: _Trail, pane: Pane) -> bytes:
-    was, count, packed = trail.packed
-    if was is not pane or count != pane[COUNT]:  # one that is marked partial is closed with that
-        packed = _packed([*pane[:OPENED], *pane[SLOTS:]])
-        trail.packed = pane, pane[COUNT], packed
-    return packed
-
-
-def _packed(numbers: list[int]) -> bytes:
-    return struct.pack(f"<{len(numbers)}q", *numbers)
-
-
-def _split(slot: Any) -> Any:
-    """
-    Return *slot* as a snapshot holds it: whole numbers of any size as (high, low), which no slot is otherwise.
-    """
-    return list(divmod(slot, _LIMB)) if isinstance(slot, int) and not -_LIMB <= slot < _LIMB else slot
-
-
-def _whole(slot: Any) -> Any:
-    return slot[0] * _LIMB + slot[1] if isinstance(slot, list) else slot

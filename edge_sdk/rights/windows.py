@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from edge_sdk.core.gathering import slot_count, slot_places
+from edge_sdk.core.gathering import COUNT, END, SLOTS, START, Pane, slot_places
 from edge_sdk.core.policy import FieldType, View, ViewField, Window
-from edge_sdk.core.windows import KeptTrail, whole_trail
+from edge_sdk.core.snapshots import KeptTrail, whole_trails
 
 Exact: TypeAlias = Decimal | int | str | bool | list[str] | None
 """A value at the resolution of its field; bytes of a pseudonym as hexadecimal digits."""
@@ -57,23 +57,22 @@ def open_sources(view: View, snapshot: Sequence[Any]) -> tuple[OpenSource, ...]:
             kind=view.kind.name,
             tag=kept.tag,
             closed_until_ms=kept.closed_until,
-            goes_on_from={by_place[at].field.name: _exact(by_place[at], value) for at, value in kept.carry},
+            goes_on_from={by_place[at].field.name: _exact(by_place[at], value) for at, value in kept.carry.items()},
             windows=tuple(_window(view, kept, pane) for pane in kept.panes),
         )
-        for kept in (whole_trail(entry, slot_count(view)) for entry in snapshot)
+        for kept in whole_trails(view, snapshot)
     )
 
 
-def _window(view: View, kept: KeptTrail, pane: Sequence[Any]) -> OpenWindow:
-    start, end, readings, _, *slots = pane
-    fields, at = {}, 0
+def _window(view: View, kept: KeptTrail, pane: Pane) -> OpenWindow:
+    fields, at = {}, SLOTS
     for entry in view.fields:
         if entry.window is not None:
             names = _GATHERED[entry.window]
-            fields[entry.field.name] = _told(entry, dict(zip(names, slots[at : at + len(names)], strict=True)))
+            fields[entry.field.name] = _told(entry, dict(zip(names, pane[at : at + len(names)], strict=True)))
             at += len(names)
     shown = None if view.group is None else _exact(view.fields[view.group], kept.source)
-    return OpenWindow(start, end, readings, shown, fields)
+    return OpenWindow(pane[START], pane[END], pane[COUNT], shown, fields)
 
 
 _GATHERED: Final[Mapping[Window, tuple[str, ...]]] = {

@@ -1,32 +1,37 @@
 """
 A folder that another release wrote in a format of its own is refused by the name of the file, and stays as it is.
 
-There has been one format of each file so far: nothing is upgraded, so nothing can be cut off in an upgrade. The
-folders tried are made of a real one by raising or lowering the number that each file has.
+Only the queue had another format before, which is read: raising its number is one write of SQLite, and what was
+stored before stays as it is. The folders tried are made of a real one by raising or lowering the number that each file
+has, those of the format before with the layout of windows that it had.
 """
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge_sdk import opening
-from edge_sdk.core import cbor
+from edge_sdk.core import cbor, windows
+from edge_sdk.core.gathering import OPENED, SLOTS
 from edge_sdk.core.keys import unwrap, wrap
+from edge_sdk.core.snapshots import KeptTrail, whole_trails
 from edge_sdk.errors import StorageError
 from edge_sdk.keystore import FileKeyStore
+from edge_sdk.outbox import Outbox
 from edge_sdk.vault import Vault
 from tests.fault.folder import differences, snapshot
 from tests.fault.line_ending import fill
 from tests.fault.line_site import BEGIN_MS, ScriptedClock, config_for, make_site
 
 LIMIT = 8 << 20
-OTHER = (2, 99)
+OTHER = (3, 99)
 
 
 def renumber(content: bytes, number: int) -> bytes:
@@ -58,6 +63,7 @@ def queue(state: Path, number: int) -> None:
         database.execute(f"PRAGMA user_version={number}")
 
 
+READS = {"outbox.db": 2}
 FILES: dict[str, Callable[[Path, int], None]] = {
     "lane.bin": lane,
     "vault.bin": vault,
@@ -88,7 +94,8 @@ def test_a_folder_of_another_format_is_refused_by_name_and_stays_as_it_is(
     FILES[name](place / "state", number)
     before = snapshot(place / "state")
     for _ in range(2):
-        with pytest.raises(StorageError, match=rf"{name} has format {number}, this release reads 1") as refused:
+        told = rf"{name} has format {number}, this release reads {READS.get(name, 1)}"
+        with pytest.raises(StorageError, match=told) as refused:
             started(place)
         assert refused.value.hint
     assert not differences(before, snapshot(place / "state"))
@@ -96,3 +103,50 @@ def test_a_folder_of_another_format_is_refused_by_name_and_stays_as_it_is(
 
 def test_a_folder_of_this_format_starts(filled: Path, tmp_path: Path) -> None:
     started(shutil.copytree(filled, tmp_path / "site"))
+
+
+def entries(trails: Sequence[KeptTrail]) -> list[Any]:
+    """Lay out windows as the queue's format 1 had them: an entry for each source, no number packed."""
+    return [
+        [trail.tag, trail.source, trail.closed_until, [*map(list, trail.carry.items())],
+         [[*pane[:OPENED], *pane[SLOTS:]] for pane in trail.panes]]
+        for trail in trails
+    ]  # fmt: skip
+
+
+def open_windows(place: Path) -> list[list[KeptTrail]]:
+    """Start the site and return what its streams have open, but for the tags, which go by its keys."""
+    with ScriptedClock(BEGIN_MS + 900_000).installed():
+        site = opening.open_site(config_for(place, place / "state"))[0]
+        held = [
+            [trail._replace(tag=b"") for trail in whole_trails(outlet.view, outlet.windows.snapshot(str.encode))]
+            for _, stream in sorted(site.line.binding.streams.items())
+            for outlet in stream.outlets
+            if outlet.windows is not None
+        ]
+        site.close()
+    return held
+
+
+def test_a_queue_of_the_format_before_goes_on_with_its_open_windows(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = tmp_path / "older"
+    make_site(older)
+    with monkeypatch.context() as patched:
+        patched.setattr(windows, "packed_trails", entries)
+        fill(older)
+    queue(older / "state", 1)
+    held = open_windows(older)
+    assert any(held)
+    assert held == open_windows(shutil.copytree(filled, tmp_path / "site"))
+    with closing(sqlite3.connect(older / "state" / "outbox.db")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_who_only_looks_leaves_a_queue_of_the_format_before_as_it_is(filled: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(filled, tmp_path / "site")
+    queue(place / "state", 1)
+    Outbox(place / "state", read_only=True).close()
+    with closing(sqlite3.connect(place / "state" / "outbox.db")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)

@@ -4,6 +4,7 @@ Windows that share blocks of readings against the same windows each fed alone: a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -32,6 +33,20 @@ def views(draw: st.DrawFn) -> View:
     items = [ViewField(one, draw(WINDOWS), draw(st.none() | st.just((10, 60)))) for one in chosen]
     items.append(ViewField(KIND.fields[-1], Window.LAST, text=TextRule.KEEP))
     return view_of(KIND, keep(SERIAL), *items, every_ms=draw(st.sampled_from([1000, 2000, 5000])))
+
+
+@st.composite
+def three(draw: st.DrawFn) -> list[View]:
+    """Return three views; as a rule some of them gather the same, and round it each in its way."""
+    some = draw(st.lists(views(), min_size=1, max_size=3))
+    chosen = [draw(st.sampled_from(some)) for _ in range(3)]
+    return [view if draw(st.booleans()) else _rounded(view) for view in chosen]
+
+
+def _rounded(view: View) -> View:
+    rounds = (Window.MEAN, Window.SUM, Window.MIN, Window.MAX, Window.DELTA)
+    fields = [replace(one, factor=10) if one.window in rounds else one for one in view.fields]
+    return replace(view, fields=tuple(fields))
 
 
 class Together:
@@ -80,7 +95,7 @@ def tell(windows: list[WindowSet], mono_ms: int) -> None:
         one.close_idle()
 
 
-@given(st.lists(views(), min_size=3, max_size=3), EVENTS)
+@given(three(), EVENTS)
 def test_views_that_share_a_block_gather_what_each_gathers_alone(chosen: list[View], events: list[Any]) -> None:
     together, alone = Together(*chosen), [Minimised(KIND, view) for view in chosen]
     shared, single = [windows_of(one) for one in together.outlets], [windows_of(one.outlets[0]) for one in alone]

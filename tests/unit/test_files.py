@@ -4,12 +4,14 @@ Files: whole or not at all, private, bounded, and every error by name.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -122,6 +124,41 @@ def test_a_page_slot_leaves_the_other_alone(tmp_path: Path) -> None:
     page.write_slot(0, b"1")
     assert page.read_slot(0) == b"1".ljust(64, b"\x00")
     assert page.read_slot(1) == b"second".ljust(64, b"\x00")
+    page.close()
+
+
+def test_of_a_long_content_nothing_is_left_under_a_short_one(tmp_path: Path) -> None:
+    page = files.Page(tmp_path / "page", 8192, 2)
+    for content in (b"k" * 8192, b"1", b"k" * 4097, b"2", b"3", b"k" * 4096, b"4"):
+        page.write_slot(1, content)
+        assert page.read_slot(1).rstrip(b"\x00") == content
+    page.close()
+
+
+def test_a_page_opened_anew_overwrites_whole_what_it_finds(tmp_path: Path) -> None:
+    (tmp_path / "page").write_bytes(b"k" * 16384)
+    page = files.Page(tmp_path / "page", 8192, 2)
+    page.write_slot(0, b"1")
+    assert page.read_slot(0).rstrip(b"\x00") == b"1"
+    page.close()
+
+
+def test_after_a_sync_that_failed_a_slot_is_written_whole(tmp_path: Path) -> None:
+    page = files.Page(tmp_path / "page", 8192, 2)
+    page.write_slot(0, b"1")
+    with mock.patch.object(os, "fdatasync", side_effect=OSError(errno.EIO, "")), pytest.raises(StorageError):
+        page.write_slot(0, b"k" * 8192)
+    page.write_slot(0, b"2")
+    assert page.read_slot(0).rstrip(b"\x00") == b"2"
+    page.close()
+
+
+def test_blocks_that_are_zeros_and_stay_so_are_not_written_again(tmp_path: Path) -> None:
+    page = files.Page(tmp_path / "page", 8192, 2)
+    with mock.patch.object(os, "pwrite", wraps=os.pwrite) as written:
+        for content in (b"1", b"2", b"3" * 5000, b"4", b"5"):
+            page.write_slot(0, content)
+    assert [len(call.args[1]) for call in written.call_args_list] == [8192, 4096, 8192, 8192, 4096]
     page.close()
 
 

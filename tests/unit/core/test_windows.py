@@ -6,10 +6,23 @@ from typing import Any
 import pytest
 
 from edge_sdk.core import cbor
+from edge_sdk.core.compile import Tally, compile_kind, make_outlet
 from edge_sdk.core.gathering import increase
+from edge_sdk.core.keys import PseudonymKey
 from edge_sdk.core.policy import FieldType, TextRule, View, ViewField, Window
+from edge_sdk.core.pseudonym import Pseudonyms
 from edge_sdk.core.windows import WindowSet
-from tests.minimising import MINUTE_MS, NOON_MS, SERIAL, Minimised, field, kind_of, view_of, windowed
+from tests.minimising import (
+    MINUTE_MS,
+    NOON_MS,
+    SERIAL,
+    Minimised,
+    collect_grant,
+    field,
+    kind_of,
+    view_of,
+    windowed,
+)
 
 FIVE_MS = 5 * MINUTE_MS
 COUNTER = field("value", FieldType.COUNTER, low=0, high=10**6)
@@ -468,6 +481,20 @@ def test_sums_beyond_64_bits_survive_a_restart_and_leave_as_none() -> None:
         site.hear(1, -most)
         sums.append(site.closed()[0][-1])
     assert sums == [None, -most]
+
+
+def test_views_that_gather_the_same_name_a_text_each_by_names_of_its_own() -> None:
+    note = field("note", FieldType.TEXT, max_length=8)
+    kind = kind_of(note)
+    view = view_of(kind, ViewField(note, Window.LAST, text=TextRule.PSEUDONYM), every_ms=FIVE_MS)
+    keys = [PseudonymKey(bytes([number]) * 32) for number in (1, 2)]
+    outlets = [make_outlet(view, names={"note": Pseudonyms(key, "note")}) for key in keys]
+    take = compile_kind(kind, [(outlet, collect_grant()) for outlet in outlets], Tally())
+    take({"serial": "A", "note": "x"}, NOON_MS)
+    for outlet in outlets:
+        assert outlet.windows is not None
+        outlet.windows.cut()
+    assert [outlet.rows[0][-1] for outlet in outlets] == [Pseudonyms(key, "note")("x") for key in keys]
 
 
 # --- bounds
