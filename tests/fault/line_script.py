@@ -236,10 +236,8 @@ class _Run:
                 self._hear()
             case Do.WITHDRAW | Do.GRANT:
                 self._consent(step.do)
-            case Do.WITHDRAW_HERE:
-                self._withdraw()
-            case Do.ADOPT | Do.EDIT:
-                self._change_policy(step.do)
+            case Do.WITHDRAW_HERE | Do.ADOPT | Do.EDIT:
+                self._act(step.do)
             case Do.STOP:
                 is_kept = self._keeps(lambda: self._open.line.finish(self._open.clock.now()))
                 self._open.close()
@@ -332,13 +330,15 @@ class _Run:
         collecting.grant(self._place / "collector", generation, "research", status=status, now_s=self._clock.now_s)
         self._collector_changed()
 
-    def _change_policy(self, do: Do) -> None:
-        if do is Do.EDIT:
+    def _act(self, do: Do) -> None:
+        if do is Do.WITHDRAW_HERE:
+            self._withdraw()
+        elif do is Do.EDIT:
             (self._place / "policy.toml").write_text(NEXT_POLICY)
-            return
-        edition = load_policy(NEXT_POLICY, where="policy.toml")
-        collecting.add_policies(self._place / "collector", [edition], now_s=self._clock.now_s)
-        self._collector_changed()
+        else:
+            edition = load_policy(NEXT_POLICY, where="policy.toml")
+            collecting.add_policies(self._place / "collector", [edition], now_s=self._clock.now_s)
+            self._collector_changed()
 
     def _withdraw(self) -> None:
         """
