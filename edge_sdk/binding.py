@@ -55,8 +55,8 @@ class Binding:
     ) -> None:  # fmt: skip
         self.policy = policies[-1]
         self.streams: dict[int, Stream] = {}
-        self._deciding = Deciding(self.policy, rooms.vault, consent)
-        self.decisions = self._deciding.decisions
+        self.deciding = Deciding(self.policy, rooms.vault, consent)
+        self.decisions = self.deciding.decisions
         self._rooms = rooms
         self._consent = consent
         self._recording = recording
@@ -118,7 +118,7 @@ class Binding:
         """
         Tell whether all that the decisions rest on is as it was; if so, place readings by *now* from here on.
         """
-        if is_settled := self._settled is self._bound and self._deciding.is_settled(now):
+        if is_settled := self._settled is self._bound and self.deciding.is_settled(now):
             with self._recording.lock:
                 self._follow_wall(now)
                 self._recording.turn(now)
@@ -126,13 +126,13 @@ class Binding:
 
     def _decide(self, now: Now) -> None:
         self._settled, is_done = None, True
-        self._deciding.decide(now)
+        self.deciding.decide(now)
         try:
             self._destroy_ended()
         except StorageError as error:
             is_done = False
             self._tell_trouble(error)
-        wanted = self._deciding.wanted(now)
+        wanted = self.deciding.wanted(now)
         changes = wanted != self._bound
         with self._recording.lock:  # what is recorded from here on is timed by what its stream says
             self._follow_wall(now)
@@ -142,7 +142,7 @@ class Binding:
         if changes:
             self._prune()
         if is_done and wanted == self._bound:
-            self._deciding.remember(now)
+            self.deciding.remember(now)
             self._settled = self._bound
 
     def cut(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from edge_sdk.clock import Now
-from edge_sdk.consent_state import ConsentState
+from edge_sdk.consent_state import FRESH_WITHIN_MS, ConsentState
 from edge_sdk.core.batch import ClockQuality
 from edge_sdk.core.consent import ABANDON_AFTER_S, Decision, Queue
 from edge_sdk.core.documents import Recipients, Statement
@@ -95,6 +95,18 @@ class Deciding:
             and grounds.wall_s[0] <= now.wall_s < grounds.wall_s[1]
             and grounds.floor_ms[0] <= now.floor_ms < grounds.floor_ms[1]
         )
+
+    def rest_ms(self, now: Now, most_ms: int) -> int:
+        """
+        Return in how many milliseconds time alone ends what was decided last, or *most_ms*: also where it has, and
+        what follows is tried again.
+        """
+        grounds = self._grounds
+        if grounds is None:
+            return most_ms
+        fresh_ms = self._consent.heard_at(now) + FRESH_WITHIN_MS - now.wall_ms if grounds.is_fresh else float("inf")
+        left_ms = min(grounds.wall_s[1] * 1000 - now.wall_ms, grounds.floor_ms[1] - now.floor_ms, fresh_ms)
+        return int(left_ms) if 0 < left_ms < most_ms else most_ms
 
     def _wanted(self, purpose: Purpose, now: Now) -> Wanted | None:
         decision = self.decisions[purpose.name]

@@ -36,7 +36,7 @@ from edge_sdk.sealing import Rooms, SealTimes
 from edge_sdk.streams import Stream, prepare
 from edge_sdk.telling import Telling
 
-TICK_MS = 1_000  # decisions are taken anew at least this often, so a change takes effect within a second
+TICK_MS = 1_100  # how often it looks for what is asked by file, and for a clock that was set: under once a second
 NOW_EVERY_MS = 10_000  # alarms close batches no more often than this
 REST_MS = 5_000  # all else waits as long while nothing asks for it: rows wait in memory until the next flush anyway
 RETRY_MS = 5_000  # after a failed write: the disk may have room again
@@ -104,7 +104,7 @@ class Line:
         has_alarm = any(outlet.view.now and outlet.rows for stream in streams for outlet in stream.outlets)
         is_quiet = now.mono_ms < self._rests_until_ms and not has_alarm and not self.desk.is_asked
         if is_quiet and self.binding.goes_on(now) and self.consent.due_order(now) is None:
-            return TICK_MS
+            return self.binding.deciding.rest_ms(now, TICK_MS)
         return self.step(now)
 
     def step(self, now: Now, *, flush: bool = False, close: bool = False, cut: bool = False) -> int:
@@ -150,7 +150,7 @@ class Line:
                 raise
         else:
             self.recording.make_room(held_rows=self._held_rows())
-        return TICK_MS
+        return self.binding.deciding.rest_ms(now, TICK_MS)
 
     def withdraw(self, name: str, now: Now) -> None:
         """

@@ -1,7 +1,7 @@
 """
 How a command reaches a running gateway: one small file in the state folder, and one with the answer.
 
-A command that finds the folder in use leaves a request there; the gateway, which looks once a second, does what it
+A command that finds the folder in use leaves a request there; the gateway, which looks every 1.1 seconds, does what it
 says on the writer's thread and answers. Who may write the folder may ask: it is 0700. A request says what to do, never
 what was measured.
 

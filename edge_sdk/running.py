@@ -27,6 +27,7 @@ from edge_sdk.events import Event, tell
 from edge_sdk.firmware import FirmwareLink
 from edge_sdk.http_transport import transport_to
 from edge_sdk.lanes import deliver, deliver_held
+from edge_sdk.line import TICK_MS
 from edge_sdk.opening import chance, draw, open_site
 from edge_sdk.requests import Wish
 from edge_sdk.transport import Transport
@@ -35,6 +36,7 @@ from edge_sdk.wipe import Finished
 T = TypeVar("T")
 
 _LOOK_MS = 20
+_LATELY_MS = 3 * TICK_MS  # it looks that often while it lives, but for a job that takes long
 
 
 class Running:
@@ -102,13 +104,15 @@ class Running:
 
     async def answered(self) -> None:
         """
-        Return when the writer has answered.
+        Return when the writer has answered, at once where it looked lately: asking would be three wake-ups.
 
         Raises:
             LifecycleRefused: when the site is closed.
             RuntimeError: when the writer ended on a mistake of ours.
         """
         self.check_process()
+        if self._writer.has_looked(mono_ms() - _LATELY_MS):
+            return
         answer = self._writer.watch_async(lambda _: True)
         self._writer.wake()  # its next look comes early, and not once more a job
         await answer

@@ -1,9 +1,9 @@
 """
 The one thread that owns the state folder.
 
-It has the line look every second and step when that is due, or at once when woken, and runs what other threads hand it,
-one job at a time and in order; a step follows a job within :data:`AFTER_JOB_MS`. Nothing else touches a file of the
-folder, so no room needs a lock of its own.
+It has the line look every second or so and step when that is due, or at once when woken, and runs what other threads
+hand it, one job at a time and in order; a step follows a job within :data:`AFTER_JOB_MS`. Nothing else touches a file
+of the folder, so no room needs a lock of its own.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Writer:
         self._jobs: deque[tuple[Callable[[Now], Any], Future[Any]]] = deque()
         self._watches: list[tuple[Callable[[Now], Any], Future[Any]]] = []
         self._woken = False
+        self._looked_ms = 0
         self._stopping = False
         self._died: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="edge-sdk-writer", daemon=True)
@@ -98,6 +99,16 @@ class Writer:
             self._watches.append((job, future))
         return asyncio.wrap_future(future)
 
+    def has_looked(self, since_ms: int) -> bool:
+        """
+        Tell whether it looked, on the monotonic clock, after *since_ms*; costs it nothing.
+
+        Raises:
+            RuntimeError: as :meth:`submit` does.
+        """
+        self._check_alive()
+        return self._looked_ms > since_ms
+
     def stop(self, last: Callable[[Now], Any]) -> None:
         """
         Run *last* after everything handed in before, then end the thread; blocks until it has ended.
@@ -153,6 +164,7 @@ class Writer:
                 wait_ms = self._line.step(now) if woken or has_work else self._line.tick(now)
                 has_work, stepped_ms, due_ms = False, now.mono_ms, now.mono_ms + wait_ms
                 self._look(now)
+                self._looked_ms = now.mono_ms
 
     def _look(self, now: Now) -> None:
         with self._condition:

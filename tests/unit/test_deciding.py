@@ -16,6 +16,7 @@ from edge_sdk.core.batch import ClockQuality
 from edge_sdk.core.consent import ABANDON_AFTER_S
 from edge_sdk.core.units import DAY_MS
 from edge_sdk.deciding import Deciding
+from edge_sdk.line import TICK_MS
 from edge_sdk.opening import Site
 from tests import site as sites
 
@@ -107,6 +108,14 @@ def _(parts: Site, now: Now) -> Now:
 @change("a pseudonym period turns")
 def _(parts: Site, now: Now) -> Now:
     return replace(now, floor_ms=now.floor_ms + 400 * DAY_MS)
+
+
+def test_what_an_instant_ends_is_looked_at_in_that_millisecond_and_tried_as_usual_afterwards(parts: Site) -> None:
+    line, now = parts.line, parts.clock.now()
+    for instant in [one for one in instants(parts) if one > now.wall_s + 1]:
+        assert line.step(moment := at(now, instant - 1)) == 1000
+        assert line.tick(replace(moment, wall_ms=moment.wall_ms + 700)) == 300
+        assert line.tick(at(now, instant)) == TICK_MS
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES))

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from edge_sdk.clock import Clock, Now
+from edge_sdk.clock import Clock, Now, mono_ms
 from edge_sdk.errors import LifecycleRefused, StorageError
 from edge_sdk.line import Line
 from edge_sdk.writer import Writer
@@ -85,6 +85,13 @@ def test_waking_steps_soon(writer: Writer, steps: Steps) -> None:
     assert steps.stepped.wait(5)
 
 
+def test_it_looked_lately_only_where_it_did(writer: Writer, steps: Steps) -> None:
+    steps.stepped.wait(5)
+    writer.call(lambda _: None)  # a job runs after the look before it is over
+    assert writer.has_looked(0)
+    assert not writer.has_looked(mono_ms())
+
+
 def test_a_stop_runs_what_was_handed_in_before_it_and_then_refuses(writer: Writer) -> None:
     ran: list[str] = []
     writer.submit(lambda _: ran.append("job"))
@@ -131,5 +138,7 @@ def test_nobody_waits_for_a_writer_that_ended_on_a_mistake(writer: Writer, steps
     for _ in range(2):
         with pytest.raises(RuntimeError, match="internal error"):
             writer.call(lambda _: None)
+    with pytest.raises(RuntimeError, match="internal error"):
+        writer.has_looked(0)
     with pytest.raises(RuntimeError, match="internal error"):
         writer.stop(lambda _: None)
