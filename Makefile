@@ -27,7 +27,7 @@ BESIDE  := PYTHONSAFEPATH=1 PYTHONPATH= EDGE_TEST_WHEEL=1
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all test-faults test-cross test-arm test-fuzz test-mutation test-interop check bench bench-check bench-peers docs lock audit sbom clean
-.PHONY: part-core part-shell node FORCE
+.PHONY: part-core part-process part-shell node FORCE
 
 help:  ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,23 +36,28 @@ demo: $(VENV)/.demo  ## Install, then run the whole line on measured data with l
 	$(VENV)/bin/edge-sdk demo
 
 test: check $(WHEEL)/.installed  ## Static checks, then all tests (but the slow ones) on the built wheel
-	@$(MAKE) --no-print-directory --output-sync=target -j2 part-core part-shell
+	@$(MAKE) --no-print-directory --output-sync=target -j3 $(PARTS)
 
-# Two lanes for two cores that take about as long: what is pure, measured for coverage, and then a part of the rest;
-# beside them what is left.
+# Three lanes for two cores, since a third of the time a lane waits for an event: what is pure, measured for coverage,
+# and then a part of the rest; what others start as a process; beside them what is left.
+PARTS := part-core part-process part-shell
 CORE_TESTS := tests/unit/core tests/property tests/vectors tests/privacy
-MORE_TESTS := tests/unit tests/cli tests/docs tests/profiles tests/collector tests/examples tests/demo
+MORE_TESTS := tests/unit tests/docs tests/profiles
+PROCESS_TESTS := tests/agent tests/shim tests/cli tests/collector tests/examples tests/demo
 
 part-core:
 	$(BESIDE) $(WHEEL)/bin/python -m coverage run $(PYTEST) $(SLOW) $(CORE_TESTS)
 	$(WHEEL)/bin/python -m coverage report --include='*/edge_sdk/core/*' --fail-under=100
 	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) $(SLOW) $(MORE_TESTS) $(CORE_TESTS:%=--ignore=%)
 
+part-process:
+	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) $(SLOW) $(PROCESS_TESTS)
+
 part-shell:
-	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) $(SLOW) tests $(CORE_TESTS:%=--ignore=%) $(MORE_TESTS:%=--ignore=%)
+	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) $(SLOW) tests $(patsubst %,--ignore=%,$(CORE_TESTS) $(MORE_TESTS) $(PROCESS_TESTS))
 
 test-all: check $(WHEEL)/.installed  ## The same with the slow tests; a skipped test is a failure
-	@EDGE_TEST_ALL=1 $(MAKE) --no-print-directory --output-sync=target -j2 SLOW='-m "slow or not slow"' part-core part-shell
+	@EDGE_TEST_ALL=1 $(MAKE) --no-print-directory --output-sync=target -j3 SLOW='-m "slow or not slow"' $(PARTS)
 
 test-faults: $(WHEEL)/.installed  ## Kills, power cuts and media that refuse, on all cores, and a table of it; FULL=1: all of them
 	EDGE_TEST_ALL=1 $(BESIDE) $(WHEEL)/bin/python $(PYTEST) --quiet -m "slow or not slow" tests/fault

@@ -124,13 +124,9 @@ BY_STANDING: Final[Mapping[Basis, Mapping[Standing, Verdict]]] = {
         (Basis.PUBLIC_TASK, _HOLD, _GATHER),
     )
 }
-BY_ACCOUNT: Final[Mapping[str, Verdict]] = {  # of a cancelled one the erase itself comes as a wipe order
-    account: Verdict(
-        collect=Room.COLLECT in (rooms := OPEN[State(account)]),
-        send=Room.SEND in rooms,
-        queue=Queue.KEEP if Room.SEND in rooms else Queue.HOLD,
-    )
-    for account in Account
+# No state opens one of collecting and sending without the other. A cancelled account's erase comes as a wipe order.
+BY_ACCOUNT: Final[Mapping[str, Verdict]] = {
+    account: _GO if Room.SEND in OPEN[State(account)] else _HOLD for account in Account
 }
 BY_FRESHNESS: Final[Mapping[bool, Verdict]] = {True: _GO, False: _GATHER}
 STANDING_OF: Final[Mapping[str, Standing]] = {

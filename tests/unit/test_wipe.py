@@ -13,6 +13,7 @@ import pytest
 
 from edge_sdk.core import cbor
 from edge_sdk.core.keys import LaneKey, unwrap, wrap
+from edge_sdk.core.lifecycle import State
 from edge_sdk.core.receipt import (
     MAX_USE_KIDS,
     MAX_USE_STREAMS,
@@ -24,7 +25,7 @@ from edge_sdk.core.receipt import (
     encode_wipe_receipt,
 )
 from edge_sdk.errors import StorageError
-from edge_sdk.wipe import INTENT_BYTES, Finished, begin, compose_draft, fitting, pending_intent, reserve
+from edge_sdk.wipe import INTENT_BYTES, Finished, begin, compose_draft, fitting, pending_intent, reserve, state_of
 from tests.unit.erasing import LANE_KEY, Uses, draft_with, intent_with, lane_set
 from tests.vectors import world
 
@@ -64,6 +65,14 @@ def test_an_erase_begins_however_much_its_receipt_would_list(tmp_path: Path, nam
     assert found is not None
     assert found.signing == world.SIGNING_SEED
     assert [use.purpose for use in found.draft.uses] == sorted(FULL[name])
+
+
+def test_a_site_is_active_then_wiping_then_wiped() -> None:
+    intent = intent_with()
+    assert state_of(LANE, None) is State.ACTIVE
+    assert state_of(LANE, intent) is State.WIPING
+    assert state_of(replace(LANE, receipt=b"sealed"), intent) is State.WIPED
+    assert state_of(replace(LANE, receipt=b"sealed"), None) is State.WIPED
 
 
 # --- what is left out of a list that is too long

@@ -9,6 +9,7 @@ import pytest
 from edge_sdk.core import consent
 from edge_sdk.core.claims import Status
 from edge_sdk.core.consent import Account, Basis, Queue, Standing
+from edge_sdk.core.lifecycle import OPEN, Room, State
 from tests.vectors import world
 
 NOW_S = world.NOW_S
@@ -350,6 +351,12 @@ def test_a_decision_and_what_it_grants_carry_nothing_beside_their_fields() -> No
     for held in (decision, decision.collect, decision.send, consent.BY_ACCOUNT[Account.ACTIVE]):
         with pytest.raises(TypeError):
             vars(held)
+
+
+@pytest.mark.parametrize("account", Account)
+def test_an_account_permits_what_its_state_of_the_lifecycle_opens(account: Account) -> None:
+    rooms = OPEN[State(account)]
+    assert shape(decide({}, account=account))[:2] == (Room.COLLECT in rooms, Room.SEND in rooms)
 
 
 def test_every_cell_of_the_tables_says_yes_or_no() -> None:
