@@ -197,9 +197,9 @@ def _feed(firmware: Firmware, readings: list[tuple[int, dict[str, Any]]]) -> Non
     """
     began = time.monotonic()
     for start in range(0, len(readings), 4):
-        at = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
-        firmware.send(readings[start : start + 4], at)
-        time.sleep(max(0.0, began + start / PER_S - time.monotonic()))
+        due = began + start / PER_S
+        time.sleep(max(0.0, due - time.monotonic()))
+        firmware.send(readings[start : start + 4], int(due * 1000))  # as planned: two of one time would be one reading
     time.sleep(TAKEN_AFTER_S)
 
 

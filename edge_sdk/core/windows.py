@@ -52,7 +52,9 @@ class _Trail:
         """
         Return what is open, the older first, which is the order they close in.
         """
-        return [pane for pane in (self.previous, self.current) if pane is not None]
+        if self.current is None:
+            return []
+        return [self.current] if self.previous is None else [self.previous, self.current]
 
 
 class WindowSet:
