@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 # The mark before the act, and the one after it: the flush that follows is in it.
 ACTS: Final = {
     "withdrawal": ("withdrawing 10", "flushed 12"),
-    "replacement": ("flushed 14", "flushed 20"),
+    "replacement": ("flushed 20", "flushed 24"),
     "policy": ("stopped", "flushed 13"),
 }
 SAMPLE: Final = 97
@@ -55,6 +55,12 @@ def refusals(good: Recorded, *, every: int, first: int = 0) -> Iterator[Refusal]
     for turn, call in enumerate(window(good, *ACTS[good.run])[first::every]):
         ways = WAYS if IN_ALL_WAYS and every == PARTS else [WAYS[(turn + first) % len(WAYS)]]
         yield from (Refusal(call, error, count) for error, count in ways)
+
+
+def test_a_withdrawal_and_midnight_replace_the_root_key_where_calls_are_refused(act: Recorded) -> None:
+    counted = [call.text for call in act.recording.calls if call.counted]
+    replaced = sum("root.key" in counted[number - 1] for number in window(act, *ACTS[act.run]))
+    assert (replaced > 0) is (act.run != "policy")
 
 
 @pytest.fixture(scope="module", params=ACTS)
