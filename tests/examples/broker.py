@@ -120,14 +120,33 @@ def wired(behind: int, host: str, *, turned_away: int = 0) -> Iterator[Wire]:
 def carry(
     source: socket.socket, target: socket.socket, kept: list[bytes], confirmed: threading.Semaphore | None = None
 ) -> None:
+    unread = b""
     try:
         while chunk := source.recv(65_536):
             kept.append(chunk)
             target.sendall(chunk)
-            if confirmed is not None and chunk[0] == _SUBACK:  # it answers, so nothing can come before it in one piece
-                confirmed.release()
+            if confirmed is not None:
+                kinds, unread = packets(unread + chunk)
+                for _ in range(kinds.count(_SUBACK)):
+                    confirmed.release()
     except OSError:
         return
+
+
+def packets(stream: bytes) -> tuple[list[int], bytes]:
+    """Return the first bytes of the whole packets in *stream*, and what is left of it (MQTT 3.1.1, 2.2)."""
+    kinds: list[int] = []
+    while len(stream) > 1:
+        length, at, more = 0, 1, True
+        while more and at < len(stream):
+            length |= (stream[at] & 0x7F) << 7 * (at - 1)
+            more = stream[at] > 0x7F
+            at += 1
+        if more or len(stream) < at + length:
+            break
+        kinds.append(stream[0])
+        stream = stream[at + length :]
+    return kinds, stream
 
 
 @dataclass

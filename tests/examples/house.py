@@ -45,7 +45,7 @@ from tests.examples.hosted import hosted
 from tests.site import SITE, LocalSite, environ, reached
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
-PATIENCE_S: Final = 60
+PATIENCE_S: Final = 180  # a hang, on the slowest machine
 _LOUD: Final = (
     "import logging, runpy, sys; logging.basicConfig(level=1, stream=sys.stderr); "
     "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"

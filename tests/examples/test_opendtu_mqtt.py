@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -17,7 +18,18 @@ from hypothesis import strategies as st
 pytest.importorskip("aiomqtt", reason="needs aiomqtt, of the extra `systems`")
 
 from edge_sdk.sources import opendtu
-from tests.examples.broker import DTU_SERIAL, NAMES, SERIAL, START_S, OpenDTU, Wire, broker, publisher, wired
+from tests.examples.broker import (
+    DTU_SERIAL,
+    NAMES,
+    SERIAL,
+    START_S,
+    OpenDTU,
+    Wire,
+    broker,
+    packets,
+    publisher,
+    wired,
+)
 from tests.examples.house import House, Run, declared, housed
 
 LAN = "127.77.3.6"
@@ -49,13 +61,13 @@ def heard(house: House, wire: Wire, polls: int, play: Callable[[threading.Event]
     said = f'host = "{LAN}"\nport = {wire.port}\npatience = 10.0\n'
     (house.site.folder / "broker.toml").write_text(said)
     over = threading.Event()
-    played = threading.Thread(target=play, args=(over,), daemon=True)
-    played.start()
-    try:
-        return house.run_at("opendtu_mqtt.py", polls)
-    finally:
-        over.set()
-        played.join()
+    with ThreadPoolExecutor(1) as players:
+        played = players.submit(play, over)
+        try:
+            return house.run_at("opendtu_mqtt.py", polls)
+        finally:
+            over.set()
+            played.result()  # why nothing was published says more than an example that waits for it
 
 
 def day(house: House, port: int, dtu: OpenDTU) -> tuple[Wire, Run]:
@@ -144,6 +156,15 @@ def test_no_identifier_and_nothing_of_a_lie_is_on_a_disk_on_the_wire_in_a_log_or
     assert sum(map(len, told.house.relay.sent)) > 2_000
     rows = repr([row.fields for row in told.house.opened()])
     assert [mark for mark in PLANTED if mark in rows] == []
+
+
+@pytest.mark.parametrize("cut", range(8))
+def test_the_wire_knows_a_confirmation_behind_and_before_other_packets(cut: int) -> None:
+    published, confirmation = b"\x30\x81\x01" + b"\x90" * 129, b"\x90\x03\x00\x01\x00"
+    stream = published + confirmation + published
+    kinds, unread = packets(stream[: len(published) + cut])
+    more, rest = packets(unread + stream[len(published) + cut :])
+    assert (kinds + more, rest) == ([0x30, 0x90, 0x30], b"")
 
 
 # ------------------------------------------------------------------------------------ the gathering by itself
