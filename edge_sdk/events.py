@@ -46,6 +46,7 @@ class Event(StrEnum):
     INCIDENT = "incident"
     SITE_CLOSED = "site_closed"
     PEER_REFUSED = "peer_refused"
+    SHIM_REFUSED = "shim_refused"
 
 
 logging.getLogger("edge_sdk").addHandler(logging.NullHandler())

@@ -17,31 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from edge_sdk.errors import DatabaseDamaged, DiskFull, FolderInUse, StorageError
+from edge_sdk.disk_errors import database_error, told
+from edge_sdk.errors import FolderInUse, StorageError
 
 TEMPORARY = ".new"
 _CLOSE_ON_EXEC = os.O_CLOEXEC
 _BLOCK_BYTES: Final = 4096  # what file systems and cards write at least
-
-
-@contextlib.contextmanager
-def _told(path: Path, verb: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        name = errno.errorcode.get(error.errno or 0, "unknown error")
-        kind = DiskFull if name in ("ENOSPC", "EDQUOT") else StorageError
-        raise kind(f"cannot {verb} {path.name}: {name}", hint=_HINTS.get(name, "")) from error
-
-
-_MAKE_ROOM: Final = "free space on the file system, or lower [outbox] quota in site.toml"
-_HINTS: Final = {
-    **dict.fromkeys(("ENOSPC", "EDQUOT"), _MAKE_ROOM),
-    "EROFS": "the file system is mounted read-only: check the medium",
-    "EACCES": "run as the user that owns the state folder",
-    "ENOENT": "check the path; a site is made with 'edge-sdk init'",
-    "EIO": "the medium reports errors: replace it",
-}
+_ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
 
 
 def make_folder(path: Path) -> None:
@@ -50,7 +32,7 @@ def make_folder(path: Path) -> None:
 
     After a power cut: the folder is there or not; nothing in it is yet.
     """
-    with _told(path, "make folder"):
+    with told(path, "make folder"):
         if not path.is_dir():
             path.mkdir(mode=0o700, parents=True)
             sync_folder(path.parent)
@@ -59,8 +41,21 @@ def make_folder(path: Path) -> None:
 def exists(path: Path) -> bool:
     """
     Tell whether a file or folder is there.
+
+    Raises:
+        StorageError: nobody can tell, for want of a permission or for a worn medium. What cannot be looked at may not
+            count as absent: a site would pass for wiped, a key for destroyed.
     """
-    return os.path.exists(path)
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return False
+        with told(path, "look for"):
+            raise
+    except ValueError:  # a name with a NUL in it, which no file has
+        return False
+    return True
 
 
 def read(path: Path, limit: int) -> bytes:
@@ -70,7 +65,7 @@ def read(path: Path, limit: int) -> bytes:
     Raises:
         StorageError: when it cannot be read or is larger than *limit* bytes.
     """
-    with _told(path, "read"), open(path, "rb") as file:
+    with told(path, "read"), open(path, "rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise StorageError(f"{path.name} is larger than {limit} bytes", hint="this is not a file of this package")
@@ -81,7 +76,7 @@ def read_lines(path: Path, limit: int) -> Iterator[bytes]:
     """
     Yield the lines of *path*; a longer one than *limit* bytes comes cut to just over that, its rest passed over.
     """
-    with _told(path, "read"), open(path, "rb") as file:
+    with told(path, "read"), open(path, "rb") as file:
         while line := file.readline(limit + 1):
             rest = line
             while len(rest) > limit and not rest.endswith(b"\n"):
@@ -96,7 +91,7 @@ def write_beside(path: Path, content: bytes, mode: int = 0o600) -> Path:
     After a power cut: *path* is untouched; a partial temporary file may be left and is overwritten next time.
     """
     beside = path.with_name(path.name + TEMPORARY)
-    with _told(path, "write"):
+    with told(path, "write"):
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _CLOSE_ON_EXEC, mode)
         try:
             os.fchmod(descriptor, mode)
@@ -113,7 +108,7 @@ def take_place(path: Path) -> None:
 
     After a power cut: *path* is whole, old or new.
     """
-    with _told(path, "replace"):
+    with told(path, "replace"):
         os.replace(path.with_name(path.name + TEMPORARY), path)
     sync_folder(path.parent)
 
@@ -134,8 +129,8 @@ def append(path: Path, content: bytes, *, at: int) -> None:
 
     After a power cut: the bytes before *at* are whole; of *content* all, none or a part is there.
     """
-    fresh = not path.exists()
-    with _told(path, "append to"):
+    fresh = not exists(path)
+    with told(path, "append to"):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _CLOSE_ON_EXEC, 0o600)
         try:
             os.ftruncate(descriptor, at)
@@ -154,7 +149,7 @@ def move(path: Path, to: Path) -> None:
 
     After a power cut: under the old name or the new one, whole.
     """
-    with _told(path, "move"):
+    with told(path, "move"):
         os.replace(path, to)
     sync_folder(path.parent)
 
@@ -165,8 +160,8 @@ def remove(path: Path) -> None:
 
     After a power cut: the file is gone, or still there whole, zeroed or in part zeroed. Flash may keep old blocks.
     """
-    with _told(path, "remove"):
-        if not path.exists():
+    with told(path, "remove"):
+        if not exists(path):
             return
         try:
             overwrite(path)
@@ -179,7 +174,7 @@ def overwrite(path: Path) -> None:
     """
     Write zeros over *path* in place and sync it. Flash may keep old blocks.
     """
-    with _told(path, "overwrite"):
+    with told(path, "overwrite"):
         descriptor = os.open(path, os.O_WRONLY | _CLOSE_ON_EXEC)
         try:
             _write_all(descriptor, bytes(os.fstat(descriptor).st_size))
@@ -192,7 +187,7 @@ def sync_folder(path: Path) -> None:
     """
     Make the names in the folder *path* durable.
     """
-    with _told(path, "sync folder"):
+    with told(path, "sync folder"):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _CLOSE_ON_EXEC)
         try:
             os.fsync(descriptor)
@@ -213,7 +208,7 @@ def tree(folder: Path) -> list[Path]:
     """
     Return every file below *folder*, by name.
     """
-    with _told(folder, "list"):
+    with told(folder, "list"):
         return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
@@ -222,7 +217,7 @@ def remove_tree(folder: Path) -> None:
     Remove *folder* with all that is in it, overwriting nothing: not for what must be erased.
     """
     import shutil  # brings three compressors, and no device removes trees
-    with _told(folder, "remove"):
+    with told(folder, "remove"):
         shutil.rmtree(folder)
 
 
@@ -230,7 +225,7 @@ def headroom(folder: Path) -> tuple[int, int]:
     """
     Return free bytes and free inodes of the file system under *folder*; -1 where it does not count inodes.
     """
-    with _told(folder, "measure"):
+    with told(folder, "measure"):
         space = os.statvfs(folder)
     return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else -1
 
@@ -241,7 +236,7 @@ def hold_space(path: Path, length: int) -> None:
 
     After a power cut: there, or not, or shorter.
     """
-    with _told(path, "make"):
+    with told(path, "make"):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _CLOSE_ON_EXEC, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, length)
@@ -253,8 +248,8 @@ def give_space(path: Path) -> bool:
     """
     Give back what :func:`hold_space` took; return whether it was there.
     """
-    with _told(path, "remove"):
-        there = path.exists()
+    with told(path, "remove"):
+        there = exists(path)
         path.unlink(missing_ok=True)
     return there
 
@@ -277,7 +272,7 @@ class Page:
         self._path = path
         self._slot_bytes = slot_bytes
         self._ends: dict[int, int] = {}  # of slots this object has synced: where the zeros behind the content begin
-        with _told(path, "open"):
+        with told(path, "open"):
             if size(path) != slot_bytes * slots:
                 write(path, bytes(slot_bytes * slots))
             self._descriptor = os.open(path, os.O_RDWR | _CLOSE_ON_EXEC)
@@ -286,7 +281,7 @@ class Page:
         """
         Return the bytes of one slot.
         """
-        with _told(self._path, "read"):
+        with told(self._path, "read"):
             return os.pread(self._descriptor, self._slot_bytes, slot * self._slot_bytes)
 
     def write_slot(self, slot: int, content: bytes) -> None:
@@ -300,7 +295,7 @@ class Page:
             raise ValueError("content is longer than a slot")
         end = min(self._slot_bytes, -(-len(content) // _BLOCK_BYTES) * _BLOCK_BYTES)
         filled = content.ljust(max(end, self._ends.pop(slot, self._slot_bytes)), b"\x00")
-        with _told(self._path, "write"):
+        with told(self._path, "write"):
             if os.pwrite(self._descriptor, filled, slot * self._slot_bytes) != len(filled):
                 raise OSError(errno.EIO, "short write")
             os.fdatasync(self._descriptor)
@@ -320,7 +315,7 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         path = folder / "lock"
-        with _told(path, "open"):
+        with told(path, "open"):
             flags = os.O_RDWR | os.O_CREAT if os.access(folder, os.W_OK) else os.O_RDONLY  # a lock needs no write
             self._descriptor = os.open(path, flags | _CLOSE_ON_EXEC, 0o600)
         try:
@@ -328,8 +323,8 @@ class FolderLock:
         except OSError:
             os.close(self._descriptor)
             raise FolderInUse(
-                "the state folder is in use by another process",
-                hint="stop the other gateway; 'edge-sdk status' reads beside a running one",
+                f"the folder {folder.name} is in use by another process",
+                hint="stop the other gateway or agent; 'edge-sdk status' reads beside a running one",
             ) from None
 
     def close(self) -> None:
@@ -364,33 +359,11 @@ def open_database(path: Path, *, page_bytes: int, read_only: bool = False) -> sq
         raise database_error(path, error) from error
 
 
-def database_error(path: Path, error: sqlite3.Error) -> StorageError:
-    """
-    Return what to raise for an *error* of the database at *path*: its name, and what an operator can do.
-    """
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    hint = next((hint for prefix, hint in _DATABASE_HINTS.items() if name.startswith(prefix)), "")
-    return _CLASSES.get(hint, StorageError)(f"{path.name}: {name}", hint=hint)
-
-
-DAMAGED: Final = "the file is damaged; a gateway that is started again begins a new queue and tells what was lost"
-_CLASSES: Final = {_MAKE_ROOM: DiskFull, DAMAGED: DatabaseDamaged}
-_DATABASE_HINTS: Final = {
-    "SQLITE_FULL": _MAKE_ROOM,
-    "SQLITE_IOERR_SHMSIZE": _MAKE_ROOM,  # the index of the write-ahead log could not grow
-    "SQLITE_IOERR": "the medium reports errors: replace it",
-    "SQLITE_READONLY": "the file system is mounted read-only: check the medium",
-    "SQLITE_CANTOPEN": "check that the state folder is there, and run as the user that owns it",
-    **dict.fromkeys(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR"), DAMAGED),
-    "SQLITE_BUSY": "another program holds the file open: end it",
-}
-
-
 def _precreate(path: Path) -> None:
     # Only a new file: closing any descriptor of a database drops every lock this process holds on it (POSIX), and
     # another process would then take the write-ahead log for abandoned and remove it under a live connection.
-    if not path.exists():
-        with _told(path, "create"):
+    if not exists(path):
+        with told(path, "create"):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | _CLOSE_ON_EXEC, 0o600))
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_sdk import files
+from edge_sdk.disk_errors import DAMAGED, database_error
 from edge_sdk.errors import DatabaseDamaged, StorageError
 from edge_sdk.order import Held, Order, PendingRow, StreamRow
 
@@ -96,7 +97,7 @@ class Outbox:
                     self._load_order()
                 raise
         except sqlite3.Error as error:
-            raise files.database_error(self._path, error) from error
+            raise database_error(self._path, error) from error
 
     def streams(self) -> list[StreamRow]:
         """
@@ -370,7 +371,7 @@ class Outbox:
         Read the order of sealed batches, without their bodies, as the file has it.
         """
         if self._number(_MISSHAPEN):
-            raise DatabaseDamaged(f"{self._path.name}: a row is of another shape", hint=files.DAMAGED)
+            raise DatabaseDamaged(f"{self._path.name}: a row is of another shape", hint=DAMAGED)
         held = [Held(*row) for row in self._rows(_ORDER)]
         newest = self._number("SELECT MAX(id) FROM sealed"), self._number("SELECT MAX(id) FROM aside")
         next_pending = 1 + self._number("SELECT MAX(id) FROM pending")
@@ -385,7 +386,7 @@ class Outbox:
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise files.database_error(self._path, error) from error
+            raise database_error(self._path, error) from error
 
     def _number(self, query: str, *values: Any) -> int:
         rows = self._rows(query, *values)

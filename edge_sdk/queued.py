@@ -22,6 +22,7 @@ from edge_sdk.clock import Clock
 from edge_sdk.config import Config
 from edge_sdk.consent_state import ConsentState
 from edge_sdk.core.envelope import outer
+from edge_sdk.disk_errors import database_error
 from edge_sdk.errors import BadInput, LifecycleRefused, StorageError
 from edge_sdk.order import Held
 from edge_sdk.outbox import PAGE_BYTES, Outbox
@@ -136,7 +137,7 @@ def _check_file(config: Config) -> Iterator[Finding]:
     try:
         said = database.execute(f"PRAGMA integrity_check({_MOST_LINES})").fetchall()
     except sqlite3.Error as error:
-        raise files.database_error(path, error) from error
+        raise database_error(path, error) from error
     finally:
         database.close()
     if said != [("ok",)]:

@@ -282,14 +282,21 @@ def _erase(folder: Path, store: str, stems: Sequence[str]) -> StoreErased:
     Overwrite and remove the files of one store, with what a replacement may have left beside them.
     """
     names = [name for stem in stems for name in (stem, stem + files.TEMPORARY)]
-    there = [name for name in names if files.exists(folder / name)]
+    there = [name for name in names if _may_be_there(folder / name)]
     failed = False
     for name in there:
         try:
             files.remove(folder / name)
         except StorageError:
             failed = True
-    gone = not any(files.exists(folder / name) for name in names)
+    gone = not any(_may_be_there(folder / name) for name in names)
     if failed or not gone:
         return StoreErased(store, Method.FAILED, verified=False, items=len(there))
     return StoreErased(store, Method.CLEAR if there else Method.ABSENT, verified=True, items=len(there))
+
+
+def _may_be_there(path: Path) -> bool:
+    try:
+        return files.exists(path)
+    except StorageError:  # what cannot be looked at was not erased
+        return True

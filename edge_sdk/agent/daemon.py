@@ -13,7 +13,8 @@ import contextlib
 import signal
 import socket
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 from edge_sdk.agent.hosted import Hosted
@@ -30,20 +31,23 @@ CHECK_EVERY_S: Final = TTL_MS / 3000  # without systemd: with the refresh of wha
 _TRY_LISTENING_S: Final = 1.0  # after the process ran out of descriptors
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, *, closed: Callable[[str, str], None]) -> None:
     """
     Serve until SIGTERM or SIGINT.
+
+    Args:
+        closed: is told the name of a site that does not open or was wiped, and why.
 
     Raises:
         ConfigError, StorageError: the socket cannot be made.
         RuntimeError: the line of a site ended on a mistake of ours; start again.
     """
-    asyncio.run(_serve(settings))
+    asyncio.run(_serve(settings, closed))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, closed: Callable[[str, str], None]) -> None:
     place = Place(settings.socket, group=settings.group)
-    agent = Agent(settings, place.listener)
+    agent = Agent(settings, place.listener, closed)
     try:
         await agent.run()
     finally:
@@ -55,18 +59,24 @@ class Agent:
     All sites and all connections of one process.
     """
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, closed: Callable[[str, str], None]) -> None:
         self._settings = settings
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._stop: asyncio.Future[None] = self._loop.create_future()
         self._peers: dict[Peer, int] = {}
         self._of_uid: Counter[int] = Counter()
-        self._refused = 0
+        self._refused: Counter[Result | None] = Counter()  # None: who may not connect at all
         self._jobs: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
         self._sites = {
-            config.name: Hosted(config, points_per_s=settings.points_per_s, failed=self._fail)
+            config.name: Hosted(
+                config,
+                points_per_s=settings.points_per_s,
+                failed=self._fail,
+                refused=self._tell_refused,
+                closed=partial(closed, config.name),
+            )
             for config in settings.sites
         }
 
@@ -132,13 +142,22 @@ class Agent:
 
     def _refuse(self, connection: socket.socket) -> None:
         connection.close()
-        self._refused += 1
-        if self._refused & (self._refused - 1) == 0:  # the log must not be filled by who is not let in
-            tell(Event.PEER_REFUSED, so_far=self._refused)
+        self._tell_refused(None)
+
+    def _tell_refused(self, why: Result | None) -> None:
+        self._refused[why] += 1
+        so_far = self._refused[why]
+        if so_far & (so_far - 1):  # the log must not be filled by who is not let in
+            return
+        if why is None:
+            tell(Event.PEER_REFUSED, so_far=so_far)
+        else:
+            tell(Event.SHIM_REFUSED, welcome=why, so_far=so_far)
 
     def _greet(self, peer: Peer, hello: Hello) -> Guest | None:
         site = self._sites.get(hello.site)
         if site is None:
+            self._tell_refused(Result.UNKNOWN_SITE)
             peer.tell(encode_welcome(Result.UNKNOWN_SITE, max_points=MAX_POINTS, points_per_s=0))
             return None
         return site.greet(peer, hello)

@@ -41,14 +41,26 @@ class Hosted:
 
     Args:
         failed: is told when the line ended on a mistake of ours.
+        refused: is told why a firmware's HELLO was refused.
+        closed: is told why the site is closed, whenever that is another reason than before.
     """
 
-    def __init__(self, config: Config, *, points_per_s: int, failed: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        points_per_s: int,
+        failed: Callable[[BaseException], None],
+        refused: Callable[[Result], None],
+        closed: Callable[[str], None],
+    ) -> None:
         self.config = config
         self.running: Running | None = None
-        self.problem = "not opened yet"
+        self._problem = ""
         self._loop = asyncio.get_running_loop()
         self._failed = failed
+        self._refused = refused
+        self._closed = closed
         self._points_per_s = points_per_s
         self._schema: Schema | None = None
         self._accounts: Accounts | None = None
@@ -65,7 +77,7 @@ class Hosted:
 
     async def open(self) -> None:
         """
-        Open the site and send for it; where that fails, ``problem`` says why.
+        Open the site and send for it; where that fails, say why, and try again when firmware asks for it.
         """
         async with self._opening:
             self._tried_ms = mono_ms()
@@ -75,7 +87,7 @@ class Hosted:
             try:
                 self._take(*await asyncio.to_thread(_opened, self.config, link))
             except EdgeError as error:
-                self.problem = str(error)
+                self._tell_closed(str(error))
                 tell(Event.SITE_CLOSED)
                 if not self._is_delivering:
                     self._start(self._deliver_receipts())
@@ -130,6 +142,7 @@ class Hosted:
         else:
             admitted = self._admit(peer, hello)
             if isinstance(admitted, Result):
+                self._refused(admitted)
                 peer.tell(self._welcome(admitted))
                 return None
             guest = admitted
@@ -169,12 +182,17 @@ class Hosted:
         except ConfigError:
             running.stop()
             raise
-        self.running, self.problem = running, ""
+        self.running, self._problem = running, ""
         self._accounts = accounts
         self._is_denied, self._denied = False, frozenset()
         line.on_collecting = lambda names: self._tell_loop(self._collects, names)
         self._collects(line.binding.collecting)
         self._start(self._send(running))
+
+    def _tell_closed(self, why: str) -> None:
+        if why != self._problem:  # it is tried again and again while firmware asks for it
+            self._problem = why
+            self._closed(why)
 
     def _tell_loop(self, job: Callable[[frozenset[str]], None], names: frozenset[str]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -184,15 +202,17 @@ class Hosted:
         """
         Send for the site until it is closed or wiped.
         """
+        why = "this site was wiped"
         try:
             await running.send_until_stopped()
         except EdgeError as error:
-            self.problem = str(error)
+            why = str(error)
         except RuntimeError as error:
+            why = str(error)
             self._failed(error)
-        if self.running is running:  # not closed by us: wiped
+        if self.running is running:  # not closed by us
             self.running = None
-            self.problem = "this site was wiped"
+            self._tell_closed(why)
 
     async def _deliver_receipts(self) -> None:
         config, self._is_delivering = self.config, True

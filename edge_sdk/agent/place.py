@@ -112,9 +112,10 @@ def _make_folder(folder: Path, group: int | None) -> None:
                 os.chown(folder, -1, group)
         mode = stat.S_IMODE(os.stat(folder).st_mode)
     except OSError as error:
-        raise StorageError(f"{folder.name}: cannot make the folder of the socket: {error.strerror}") from error
+        what = f"cannot make the folder of the socket, {folder.name}: {error.strerror}"
+        raise StorageError(what, hint="let the service manager make it for the agent's user") from error
     if mode & 0o027:
         raise ConfigError(
             f"the folder of the socket, {folder.name}, has mode {mode:04o}",
-            hint=f"chmod {FOLDER_MODE:04o} {folder.name}",
+            hint="name a folder of the agent's own, such as /run/edge-sdk, which it makes; never change a shared one",
         )

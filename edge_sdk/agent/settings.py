@@ -85,7 +85,7 @@ def _settings(tables: dict[str, Any], path: Path) -> Settings:
     place = path.parent / agent["socket"]
     if len(str(place).encode()) > _PATH_BYTES:
         raise ConfigError(f"{path.name}: agent.socket: longer than {_PATH_BYTES} bytes", hint="name a shorter path")
-    sites = tuple(Config.read(path.parent / site["config"]) for site in tables["sites"])
+    sites = tuple(_site(path, number, site["config"]) for number, site in enumerate(tables["sites"], 1))
     for what in ("name", "folder"):
         if len({str(getattr(site, what)) for site in sites}) < len(sites):
             raise ConfigError(f"{path.name}: two sites have one {what}", hint=f"each site.toml has a {what} of its own")
@@ -97,6 +97,13 @@ def _settings(tables: dict[str, Any], path: Path) -> Settings:
         connections=agent["connections"],
         sites=sites,
     )
+
+
+def _site(path: Path, number: int, config: str) -> Config:
+    try:
+        return Config.read(path.parent / config)
+    except ConfigError as error:  # all of them are called site.toml: say which
+        raise ConfigError(f"{path.name}: [[sites]] {number}: {error}", hint=error.hint) from None
 
 
 def _allowed(names: Sequence[str], where: str) -> Allowed:

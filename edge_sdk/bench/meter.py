@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from edge_sdk import files
+from edge_sdk.disk_errors import told
 
 _SECTOR_BYTES: Final = 512  # of the statistics, whatever the medium has
 _WRITTEN, _FLUSHES = 6, 15  # places in /sys/dev/block/*/stat (Documentation/block/stat.rst)
@@ -48,7 +49,9 @@ def scratch(folder: Path) -> Iterator[Path]:
 
     After a power cut: it is left, under a name that begins with edge-sdk-bench.
     """
-    with tempfile.TemporaryDirectory(prefix="edge-sdk-bench-", dir=folder) as made:
+    with told(folder, "make a folder in"):
+        lent = tempfile.TemporaryDirectory(prefix="edge-sdk-bench-", dir=folder)
+    with lent as made:
         yield Path(made)
 
 

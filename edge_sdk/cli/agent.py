@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import logging
 import resource
+import sys
 
 from edge_sdk.agent import Settings, serve
 
@@ -31,5 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
     settings = Settings.read(arguments.config)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold keys and readings
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    serve(settings)
+    serve(settings, closed=_say_closed)
     return 0
+
+
+def _say_closed(site: str, why: str) -> None:
+    print(f"edge-sdk: site {site} is closed: {why}", file=sys.stderr, flush=True)

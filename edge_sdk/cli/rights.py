@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ from edge_sdk.errors import ConfigError
 from edge_sdk.policy_file import PROFILES, find_policy, load_policy, profile_text
 from edge_sdk.rights import Holdings, holdings, known_to
 
+_SITE: Final = "site.toml"
 WIDTH: Final = 100  # of text that goes to no terminal
 
 
@@ -41,7 +43,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     which.add_argument("--profile", metavar="NAME", help=f"a policy of this package: {', '.join(PROFILES)}")
     which.add_argument("--policy", metavar="FILE", help="a policy file")
     which.add_argument(
-        "--config", metavar="FILE", default="site.toml", help="the policy in force at a site (default: site.toml)"
+        "--config", metavar="FILE", default=_SITE, help=f"the policy in force at a site (default: {_SITE})"
     )
     plain.add_argument("--json", action="store_true")
     plain.set_defaults(func=run_describe)
@@ -113,7 +115,8 @@ def _described(arguments: argparse.Namespace) -> Description:
         return describe(load_policy(profile_text(arguments.profile), where=f"profile {arguments.profile}"))
     if arguments.policy is not None:
         return describe(find_policy(str(Path(arguments.policy).absolute())))
-    return describe(*known_to(Config.read(arguments.config)))
+    policy, known = known_to(Config.read(arguments.config))
+    return describe(policy, replace(known, config="" if arguments.config == _SITE else shlex.quote(arguments.config)))
 
 
 def _width() -> int:

@@ -32,6 +32,7 @@ from edge_sdk.core.spoken import (
     place_words,
     text_words,
 )
+from edge_sdk.core.terms import Terms
 
 _OPENING: Final = (
     "Through this software only what is listed here leaves the device, each line only for the purpose it stands "
@@ -49,6 +50,16 @@ _WHY: Final[Mapping[Basis, str]] = {
     Basis.PUBLIC_TASK: "It serves a task in the public interest (public task, GDPR Article 6(1)(e)).",
     Basis.LEGITIMATE_INTEREST: "The operator has an interest in it and holds that yours does not outweigh it; you may "
     "object (legitimate interest, GDPR Article 6(1)(f)).",
+}
+_WHAT_FOR: Final[Mapping[str, str]] = {
+    "EnforceSecurity": "To keep the service secure.",
+    "ImproveExistingProductsAndServices": "To improve products and services that there are.",
+    "MaintainITSystems": "To look after the operator's computers.",
+    "RequestedServiceProvision": "To give you the service you asked for.",
+    "ResearchAndDevelopment": "For research and development.",
+    "ServiceOptimisation": "To make the service better.",
+    "ServiceUsageAnalytics": "To learn how the service is used.",
+    "TechnicalServiceProvision": "To keep the service working.",
 }
 _MECHANISM: Final[Mapping[str, str]] = {
     Mechanism.NONE: "where no transfer abroad takes place",
@@ -80,7 +91,8 @@ _STOPPED_HERE: Final = frozenset({Basis.CONSENT, Basis.LEGITIMATE_INTEREST})
 @dataclass(frozen=True, slots=True)
 class Known:
     """
-    What a device holds beside its policy. ``denied`` are ids of the grants withdrawn on it, ``site`` what it is called.
+    What a device holds beside its policy. ``denied`` are ids of the grants withdrawn on it, ``site`` what it is called,
+    ``config`` the file that commands have to be told of, quoted for a shell; empty where they find it themselves.
     """
 
     statement: Statement | None
@@ -88,6 +100,7 @@ class Known:
     recipients: Recipients | None
     now_s: int
     site: str = ""
+    config: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +162,7 @@ def describe(policy: Policy, known: Known | None = None) -> Description:
         title=f"What this device may send: policy {policy.name}, version {policy.version}",
         opening=_OPENING,
         account=_account(known),
-        purposes=tuple(_purpose(purpose, known) for purpose in policy.purposes.values()),
+        purposes=tuple(_purpose(purpose, policy.terms, known) for purpose in policy.purposes.values()),
         never=_never(policy),
         promises=() if policy.terms is None else promise_words(policy.terms),
     )
@@ -164,14 +177,14 @@ def key_words(key: RecipientKey) -> str:
     return f"{key.kid.hex()} of {key.operator} in {place}, {mechanism}, until {day_words(key.exp_s)}"
 
 
-def _purpose(purpose: Purpose, known: Known | None) -> PurposeWords:
-    stop, command, after = _stop(purpose, known)
+def _purpose(purpose: Purpose, terms: Terms | None, known: Known | None) -> PurposeWords:
+    stop, command, after = _stop(purpose, terms, known)
     return PurposeWords(
         name=purpose.name,
-        title=f"{name_words(purpose.name)}: {_term_words(purpose.dpv)}",
+        title=name_words(purpose.name),
         now="" if known is None else _now(purpose, known),
         views=tuple(_view(view) for view in purpose.views),
-        why=_WHY[purpose.basis],
+        why=f"{_what_for(purpose.dpv)} {_WHY[purpose.basis]}",
         recipient=_recipient(purpose, known),
         waits=f"What could not be sent yet waits on this device, encrypted, for at most "
         f"{length_words(purpose.keep_at_most_ms)}; then it is deleted.",
@@ -182,11 +195,14 @@ def _purpose(purpose: Purpose, known: Known | None) -> PurposeWords:
     )
 
 
-def _term_words(dpv: str) -> str:
+def _what_for(dpv: str) -> str:
     """
-    Return a term of the Data Privacy Vocabulary in words: ``dpv:ServiceOptimisation`` is service optimisation.
+    Return a term of the Data Privacy Vocabulary as a sentence; one that no table knows in its own words:
+    ``dpv:DirectMarketing`` is direct marketing.
     """
-    return " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z\s]+", dpv.rpartition(":")[2])).lower()
+    term = dpv.rpartition(":")[2]
+    words = " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z\s]+", term)).lower()
+    return _WHAT_FOR.get(term, f"For {words}.")
 
 
 def _view(view: View) -> ViewWords:
@@ -212,14 +228,14 @@ def _identifier(view: View, kind: str) -> str:
     entry = view.fields[view.group]
     if entry.text is TextRule.PSEUDONYM:
         return (
-            f"The {source} of each {kind} does not leave: in its place stands a name made up on this device, which "
-            f"changes {every_words(entry.amount)} and which nobody but this device can lead back to the {source}."
+            f"The {source} does not leave: in its place stands a name made up on this device, which changes "
+            f"{every_words(entry.amount)} and which nobody but this device can lead back to the {source}."
         )
-    return f"Each {kind} is named by its {source}, {text_words(entry)}."
+    return f"What it is about is told by the {source}, {text_words(entry)}."
 
 
 def _recipient(purpose: Purpose, known: Known | None) -> tuple[str, ...]:
-    to = f"To {purpose.recipient}, in {place_words(purpose.regions)} and nowhere else."
+    to = f"The recipient that the policy calls {purpose.recipient}, in {place_words(purpose.regions)} and nowhere else."
     abroad = () if purpose.reach is None else abroad_words(purpose.reach, purpose.regions)
     if known is None:
         return (to, *abroad)
@@ -231,24 +247,27 @@ def _recipient(purpose: Purpose, known: Known | None) -> tuple[str, ...]:
     if not certified:
         none = f"No key of {purpose.recipient} is certified for that at present, so nothing can be packed."
         return (to, *abroad, none)
-    return (to, *abroad, *(f"Packed for the key {key_words(key)}." for key in certified))
+    return (to, *abroad, *(f"It can be opened with this key only: {key_words(key)}." for key in certified))
 
 
-def _stop(purpose: Purpose, known: Known | None) -> tuple[str, str, tuple[str, ...]]:
+def _stop(purpose: Purpose, terms: Terms | None, known: Known | None) -> tuple[str, str, tuple[str, ...]]:
     """
     Return how to stop *purpose*, the command for it, and what to know afterwards.
     """
-    left = f"What {purpose.recipient} has received already is no longer here: ask {purpose.recipient} to delete it."
+    whom = purpose.recipient if terms is None else f"{terms.controller}, {terms.contact},"
+    left = f"What {purpose.recipient} has received already is no longer here: ask {whom} to have it deleted."
+    at = f" --config {known.config}" if known is not None and known.config else ""
     if purpose.basis in _STOPPED_HERE:
         verb = "withdraw your consent" if purpose.basis is Basis.CONSENT else "object"
         effect = (
             "That needs no network, takes effect at once and deletes what waits here for this purpose. The operator "
             "is told, and can do the same for you."
         )
-        return f"To {verb}, on this device:", f"edge-sdk consent withdraw {purpose.name}", (effect, left)
-    goes = "It goes with the account: cancel the account with the operator, or erase all there is on this device:"
+        return f"To {verb}, on this device:", f"edge-sdk consent withdraw {purpose.name}{at}", (effect, left)
     name = known.site if known is not None and known.site else "NAME"
-    return goes, f"edge-sdk wipe --confirm {name}", (left,)
+    meant = "" if name != "NAME" else " (NAME is the name that site.toml gives this device)"
+    goes = "It goes with the account: cancel the account with the operator, or erase all there is on this device"
+    return f"{goes}{meant}:", f"edge-sdk wipe --confirm {name}{at}", (left,)
 
 
 def _never(policy: Policy) -> tuple[str, ...]:

@@ -14,13 +14,13 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from edge_sdk.core.claims import Mechanism
-from edge_sdk.core.spoken import counted, length_words, listed, place_words
+from edge_sdk.core.spoken import counted, length_words, place_words
 from edge_sdk.core.terms import CROSS_BORDER, ChildAccount, Reach, Terms
 from edge_sdk.core.units import HOUR_MS
 
 _NEEDS: Final[Mapping[Mechanism, str]] = {
-    Mechanism.CONSENT: "you have agreed to the transfer itself, apart from what it is for",
-    Mechanism.DEIDENTIFIED: "the rows say of nobody whom they are about, a day at a time and in coarse steps",
+    Mechanism.CONSENT: "you have agreed to the transfer, which is asked for separately",
+    Mechanism.DEIDENTIFIED: "the rows name no person and no device and have coarse values of whole days only",
     Mechanism.SCC: "the recipient is bound by the contract clauses that the law prescribes for it",
 }
 _CHILD: Final[Mapping[ChildAccount, str]] = {
@@ -54,7 +54,7 @@ def needs_words(transfer: Collection[Mechanism]) -> str:
     """
     Return what a transfer needs, all of it.
     """
-    return listed([_NEEDS[mechanism] for mechanism in transfer], "and")
+    return ", and if ".join(_NEEDS[mechanism] for mechanism in transfer)
 
 
 def kept_words(recipient: str, reach: Reach) -> str:
@@ -65,7 +65,7 @@ def kept_words(recipient: str, reach: Reach) -> str:
 
 
 def _promises(terms: Terms) -> Iterator[str]:
-    yield f"{terms.controller} answers for it: {terms.contact}."
+    yield f"Who answers for it: {terms.controller}; where to turn: {terms.contact}."
     home = place_words(terms.reach.home)
     if terms.reach.transfer:
         yield f"The data is at home in {home}. It goes elsewhere only if {needs_words(terms.reach.transfer)}."

@@ -70,7 +70,7 @@ _GATHERED: Final[Mapping[Window | None, str]] = {
     Window.FIRST: "the first {}",
     Window.LAST: "the latest {}",
     Window.COUNT: "how many times the {} was read",
-    Window.DELTA: "how much the {} has risen",
+    Window.DELTA: "how much the {} rose",
 }
 _NEAR: Final = ("111 km", "11 km", "1.1 km", "110 m", "11 m", "1 m")  # a degree of latitude and its decimals
 
@@ -175,9 +175,9 @@ def _value_words(view_field: ViewField) -> str:
         return "as yes or no"
     one, count = field.type is FieldType.ENUM, len(field.values)
     if count > MAX_LISTED:
-        return f"as one of {count} named states" if one else f"as those that apply of {count} named conditions"
+        return f"as one of {count} named states" if one else f"told as which of {count} named conditions apply"
     labels = ", ".join(label.replace("_", " ") for label in field.values)
-    return f"as one of: {labels}" if one else f"as those that apply of: {labels}"
+    return f"as one of: {labels}" if one else f"told as which of these apply: {labels}"
 
 
 def _number_words(view_field: ViewField) -> str:

@@ -13,7 +13,8 @@ running gateway or agent. A finding names files, numbers and the collector's hos
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from edge_sdk.config import Config
@@ -22,6 +23,7 @@ from edge_sdk.doctor.disk import inodes, permissions, socket_permissions, space,
 from edge_sdk.doctor.finding import Check, Finding, Level
 from edge_sdk.doctor.network import clock, dns, tls
 from edge_sdk.doctor.papers import root, statement
+from edge_sdk.errors import StorageError
 
 __all__ = ["Check", "Finding", "Level", "examine"]
 
@@ -37,12 +39,12 @@ def examine(config: Config, socket: Path | None) -> Iterator[Finding]:
     yield aes(config)
     yield root(config)
     yield statement(config)
-    yield space(config)
-    yield inodes(config)
+    yield _looked(Check.SPACE, partial(space, config))
+    yield _looked(Check.INODES, partial(inodes, config))
     yield sync(config)
-    yield permissions(config)
+    yield _looked(Check.PERMISSIONS, partial(permissions, config))
     if socket is not None:
-        yield socket_permissions(socket)
+        yield _looked(Check.SOCKET, partial(socket_permissions, socket))
     yield swap()
     yield core_dumps()
     found = dns(config)
@@ -53,3 +55,13 @@ def examine(config: Config, socket: Path | None) -> Iterator[Finding]:
         return
     yield tls(config)
     yield clock(config)
+
+
+def _looked(check: Check, look: Callable[[], Finding]) -> Finding:
+    """
+    Return what *look* finds; that it was not let look is a finding too, and no end of the others.
+    """
+    try:
+        return look()
+    except StorageError as error:
+        return Finding(check, Level.BAD, str(error), error.hint)

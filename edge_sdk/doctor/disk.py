@@ -12,6 +12,7 @@ from typing import Final
 from edge_sdk import files
 from edge_sdk.clock import mono_ms
 from edge_sdk.config import Config
+from edge_sdk.disk_errors import told
 from edge_sdk.doctor.finding import Check, Finding, Level
 from edge_sdk.errors import StorageError
 
@@ -28,7 +29,7 @@ def space(config: Config) -> Finding:
     """
     Hold what is free against the reserve and the quota.
     """
-    if not config.folder.is_dir():
+    if not files.exists(config.folder):
         return Finding(Check.SPACE, Level.BAD, _NOT_ENROLLED, _ENROL)
     free, _ = files.headroom(config.folder)
     reserve, quota = config.limits.reserve_bytes, config.limits.quota_bytes
@@ -44,7 +45,7 @@ def inodes(config: Config) -> Finding:
     """
     Hold the inodes that are free against the reserve.
     """
-    if not config.folder.is_dir():
+    if not files.exists(config.folder):
         return Finding(Check.INODES, Level.BAD, _NOT_ENROLLED, _ENROL)
     _, free = files.headroom(config.folder)
     if free < 0:
@@ -58,7 +59,7 @@ def sync(config: Config) -> Finding:
     """
     Time how long a small file takes to be durable, renamed and its folder synced, as a flush does.
     """
-    if not config.folder.is_dir():
+    if not files.exists(config.folder):
         return Finding(Check.SYNC, Level.BAD, _NOT_ENROLLED, _ENROL)
     probe = config.folder / _PROBE
     try:
@@ -68,7 +69,7 @@ def sync(config: Config) -> Finding:
         took_ms = (mono_ms() - began_ms) // _SYNCS
         files.remove(probe)
     except StorageError as error:
-        return Finding(Check.SYNC, Level.BAD, str(error), "see 'dmesg' for the medium, and whether it is read-only")
+        return Finding(Check.SYNC, Level.BAD, str(error), error.hint or "see 'dmesg' for what is wrong with the medium")
     said = f"a durable write takes {took_ms} ms"
     if took_ms > TOO_SLOW_MS:
         return Finding(Check.SYNC, Level.BAD, said, "replace the card: it is worn out, or not for this use")
@@ -81,15 +82,16 @@ def permissions(config: Config) -> Finding:
     """
     Look whether anybody else may read keys or the queue, and whether they belong to who runs this.
     """
-    if not config.folder.is_dir():
+    if not files.exists(config.folder):
         return Finding(Check.PERMISSIONS, Level.BAD, _NOT_ENROLLED, _ENROL)
-    paths = [config.folder, *(path for path in config.folder.iterdir())]
+    with told(config.folder, "look through"):
+        paths = [config.folder, *config.folder.iterdir()]
+        foreign = sorted(path.name for path in paths if path.stat().st_uid != os.geteuid())
     open_to_others = sorted(path.name for path in paths if _mode(path) & 0o077)
     if open_to_others:
         said = f"open to others: {', '.join(open_to_others[:4])}"
         mend = f"chmod -R go= {config.folder.name}, and see who changed it"
         return Finding(Check.PERMISSIONS, Level.BAD, said, mend)
-    foreign = sorted(path.name for path in paths if path.stat().st_uid != os.geteuid())
     if foreign:
         mend = "run this as the user of the gateway, or chown what a command as root left behind"
         return Finding(Check.PERMISSIONS, Level.WARNING, f"of another user: {', '.join(foreign[:4])}", mend)
@@ -100,7 +102,7 @@ def socket_permissions(socket: Path) -> Finding:
     """
     Look whether the agent's socket is there, and who may reach it.
     """
-    if not socket.exists():
+    if not files.exists(socket):
         return Finding(Check.SOCKET, Level.BAD, "the agent's socket is not there", "start 'edge-sdk agent'")
     folder, own = _mode(socket.parent), _mode(socket)
     said = f"socket {own:04o} in a folder {folder:04o}"
@@ -111,4 +113,5 @@ def socket_permissions(socket: Path) -> Finding:
 
 
 def _mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
+    with told(path, "look at"):
+        return stat.S_IMODE(path.stat().st_mode)

@@ -47,7 +47,7 @@ def statement(config: Config) -> Finding:
     except LifecycleRefused as error:
         return Finding(Check.STATEMENT, Level.WARNING, str(error), "start the gateway or the agent once")
     except EdgeError as error:
-        return Finding(Check.STATEMENT, Level.BAD, str(error), "enrol the site with 'edge-sdk init'")
+        return Finding(Check.STATEMENT, Level.BAD, str(error), error.hint or "enrol the site with 'edge-sdk init'")
     if not status.statement_version:
         return Finding(Check.STATEMENT, Level.BAD, "no statement yet", "let the device reach its collector")
     days = (status.statement_expires_s - wall_s()) // EPOCH_S

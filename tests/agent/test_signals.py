@@ -137,7 +137,7 @@ def test_a_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None:
         (tmp_path / "run").mkdir(mode=0o755)
         said = run("agent", "--config", tmp_path / "agent.toml")
     assert said.code == 2
-    assert "chmod 0750" in said.err
+    assert "the folder of the socket, run, has mode 0755" in said.err
 
 
 def test_counts_of_the_socket_are_in_the_status_beside_the_agent(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ MAX_GATEWAY_LINES: Final = 128  # the public object: the whole line on one scree
 GROUND: Final = frozenset({"core", "errors"})
 FLOOR: Final = (
     GROUND
-    | {"files", "clock", "events", "transport", "marks", "release"}
+    | {"files", "clock", "events", "transport", "marks", "release", "disk_errors"}
     | {"keystore", "carrying", "floorpage", "toml_file", "order"}
 )
 SIBLINGS: Final = frozenset(
@@ -44,7 +44,8 @@ PUBLIC: Final = BUILT | {"status", "enrol", "erasing", "beside", "rights", "queu
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "core": GROUND,
-    "files": GROUND,
+    "disk_errors": GROUND,
+    "files": GROUND | {"disk_errors"},
     "clock": GROUND,
     "events": GROUND,
     "transport": GROUND,

@@ -86,7 +86,19 @@ def test_what_cannot_be_read_is_told_by_name_and_reason(tmp_path: Path, name: st
 def test_a_write_into_a_missing_folder_is_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot write x: ENOENT") as told:
         files.write(tmp_path / "none" / "x", b"")
-    assert "edge-sdk init" in told.value.hint
+    assert told.value.hint == "check the path, and that the folder above it is there"
+
+
+def test_what_cannot_be_looked_at_is_an_error_and_not_absent(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(StorageError, match="cannot look for x: ELOOP"):
+        files.exists(tmp_path / "circle" / "x")
+
+
+@pytest.mark.parametrize("name", ["none", "none/x", "file/x", "n" * 300, "nul\0"])
+def test_what_no_file_can_be_is_absent(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    assert not files.exists(tmp_path / name)
 
 
 def test_a_full_file_system_is_told_with_what_to_do(tmp_path: Path) -> None:

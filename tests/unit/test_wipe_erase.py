@@ -57,6 +57,13 @@ def test_of_all_files_a_site_can_have_only_the_lane_set_is_left(tmp_path: Path, 
     assert is_complete(finished.receipt)
 
 
+def test_a_store_that_cannot_be_looked_at_is_failed_and_never_absent(tmp_path: Path, lane: Lane) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    finished = erased(tmp_path, lane, stores=[("queue", ("circle/outbox.db",))])
+    assert store_named("queue", finished).method is Method.FAILED
+    assert not is_complete(finished.receipt)
+
+
 def test_a_store_of_which_there_is_nothing_is_absent(tmp_path: Path, lane: Lane) -> None:
     finished = erased(tmp_path, lane)
     stores = [StoreErased(name, Method.ABSENT, True, 0) for name in OF_EACH]

@@ -23,6 +23,7 @@ from edge_sdk.core.messages import EndedStream, LedgerHead, Withdrawal
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.ledger import Happened, Ledger
 from edge_sdk.opening import draw
+from edge_sdk.policy_file import PROFILES, find_policy
 from edge_sdk.vault import Vault
 from tests import site as sites
 from tests.site import CANARY, LocalSite, found_in, opened, reading
@@ -73,11 +74,11 @@ def change_held(site: LocalSite, **changes: Any) -> None:
 @pytest.mark.parametrize(
     "question",
     [
-        r"Why: It is part of the service you signed up for",
-        r"Why: Only if you agree",
+        r"Why: To give you the service you asked for\. It is part of the service you signed up for",
+        r"Why: To improve products and services that there are\. Only if you agree",
         r"- the average AC power, rounded to 1 W$",
         r"What leaves for no purpose$",
-        r"Who gets it: To operator-eu, in the European Union and nowhere else\.$",
+        r"Who gets it: The recipient that the policy calls operator-eu, in the European Union and nowhere$",
         r"How long it is kept there: operator-eu promises to delete what it got after 730 days at the$",
         r"^  - Should data get into the wrong hands, the operator promises to tell the authorities within 72$",
         r"How long it waits here: What could not be sent yet waits on this device, encrypted, for at most$",
@@ -87,6 +88,17 @@ def change_held(site: LocalSite, **changes: Any) -> None:
 )
 def test_a_profile_answers_what_why_where_how_long_and_how_to_stop_it(command: Command, question: str) -> None:
     assert re.search(question, command("describe", "--profile", "apsystems_ema"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_of_every_purpose_of_every_profile_all_five_answers_are_there(command: Command, name: str) -> None:
+    told = command("describe", "--profile", name)
+    parts = re.split(r"^[0-9]+\. ", told.partition("\nWhat leaves for no purpose\n")[0], flags=re.MULTILINE)[1:]
+    assert len(parts) == len(find_policy(name).purposes)
+    for part in parts:
+        for answer in ("Why: ", "What leaves:", "Who gets it: ", "How long it waits here: ", "How to stop it: "):
+            assert part.count(answer) == 1, (answer, part)
+        assert part.count("\n       edge-sdk ") == 1, part
 
 
 def test_no_word_of_the_trade_is_left_unexplained(command: Command) -> None:
@@ -117,14 +129,14 @@ def test_the_same_is_there_as_json(command: Command) -> None:
     told = json.loads(command("describe", "--profile", "apsystems_ema", "--json"))
     improvement = next(purpose for purpose in told["purposes"] if purpose["name"] == "improvement")
     assert improvement["command"] == "edge-sdk consent withdraw improvement"
-    assert "how much the energy has risen, rounded to 100 Wh" in improvement["views"][0]["leaves"]
+    assert "how much the energy rose, rounded to 100 Wh" in improvement["views"][0]["leaves"]
 
 
 def test_a_site_is_described_with_how_it_stands(site: LocalSite, command: Command) -> None:
     told = command("describe", "--config", site.toml)
     assert told.count("How it stands here: Allowed since") == 3
     assert told.count("How it stands here: Not allowed yet.") == 1
-    assert "Packed for the key" in told
+    assert "It can be opened with this key only" in told
 
 
 def test_without_a_name_the_site_of_this_folder_is_described(

@@ -15,7 +15,7 @@ from edge_sdk.core.describe import Description, Known, PurposeWords, describe, k
 from edge_sdk.core.documents import RecipientKey, Recipients, Statement
 from edge_sdk.core.documents.statement import Grant
 from edge_sdk.core.policy import Policy, purpose_digest
-from edge_sdk.policy_file import find_policy
+from edge_sdk.policy_file import PROFILES, find_policy
 from tests.unit.policy_texts import TEXT, edited, policy, termed
 
 GRANT = b"g" * 16
@@ -54,12 +54,12 @@ def test_every_field_of_a_view_is_told_but_the_source_which_has_a_sentence_of_it
     (view,) = of("monitoring", describe(policy())).views
     assert view.heading == "Of each inverter, every 5 minutes:"
     assert view.leaves == (
-        "how much the energy has risen, rounded to 100 Wh",
+        "how much the energy rose, rounded to 100 Wh",
         "the latest home network IP address, shortened to its first 16 of 32 bits (32 of 128 for an IPv6 address)",
         "the average power, rounded to 10 W; what lies below 0 or above 5000 W is told as that limit",
         "the latest state, as one of: off, on, fault",
     )
-    assert view.identifier == "Each inverter is named by its serial number, in full."
+    assert view.identifier == "What it is about is told by the serial number, in full."
 
 
 def test_what_a_purpose_does_not_get_of_a_kind_is_told() -> None:
@@ -103,7 +103,7 @@ def test_readings_that_leave_one_by_one_say_so() -> None:
 
 def test_an_identifier_that_is_replaced_is_told_with_how_long_the_name_lasts() -> None:
     (view,) = of("support", describe(policy())).views
-    assert "serial number of each inverter does not leave" in view.identifier
+    assert "The serial number does not leave" in view.identifier
     assert "changes every 30 days" in view.identifier
 
 
@@ -131,13 +131,23 @@ def test_every_basis_has_plain_words(basis: str, words: str) -> None:
     assert words in of("support", told).why
 
 
-def test_the_purpose_is_told_in_words() -> None:
-    assert of("monitoring", describe(policy())).title == "monitoring: requested service provision"
+@pytest.mark.parametrize("name", PROFILES)
+def test_of_every_profile_it_is_told_in_words_of_our_own_what_each_purpose_is_for(name: str) -> None:
+    for purpose in find_policy(name).purposes.values():
+        why = of(purpose.name, describe(find_policy(name))).why
+        assert why.startswith("To ") or "ResearchAndDevelopment" in purpose.dpv, why
+
+
+def test_a_term_that_nobody_put_into_words_is_told_in_its_own() -> None:
+    told = describe(policy(edited('"dpv:RequestedServiceProvision"', '"dpv:MaintainITContracts"')))
+    assert of("monitoring", told).why.startswith("For maintain it contracts. It is part of the service")
 
 
 def test_recipient_and_places_are_told() -> None:
     told = of("support", describe(policy()))
-    assert told.recipient == ("To operator-eu, in Switzerland or the European Union and nowhere else.",)
+    assert told.recipient == (
+        "The recipient that the policy calls operator-eu, in Switzerland or the European Union and nowhere else.",
+    )
 
 
 def test_how_long_rows_wait_is_told() -> None:
@@ -160,10 +170,24 @@ def test_a_contract_is_stopped_with_the_account() -> None:
     told = of("monitoring", describe(policy()))
     assert "cancel the account" in told.stop
     assert told.command == "edge-sdk wipe --confirm NAME"
+    assert "NAME is the name that site.toml gives this device" in told.stop
+
+
+def test_a_command_for_a_site_elsewhere_says_where() -> None:
+    known = Known(None, (), None, NOW_S, site="home", config="'my house/site.toml'")
+    at = " --config 'my house/site.toml'"
+    commands = [purpose.command for purpose in describe(policy(), known).purposes]
+    assert all(command.endswith(at) for command in commands), commands
+    assert f"edge-sdk wipe --confirm home{at}" in commands
 
 
 def test_it_is_told_who_still_has_what_was_sent() -> None:
-    assert all("ask operator-eu to delete it" in purpose.after[-1] for purpose in describe(policy()).purposes)
+    assert all("ask operator-eu to have it deleted" in purpose.after[-1] for purpose in describe(policy()).purposes)
+
+
+def test_who_answers_for_it_is_whom_to_ask_for_deletion() -> None:
+    told = of("support", describe(policy(termed()))).after[-1]
+    assert told.endswith("ask Example Ltd., privacy@example.com, to have it deleted.")
 
 
 def test_equal_policies_give_equal_text() -> None:
@@ -181,7 +205,7 @@ def test_a_policy_without_terms_promises_nothing() -> None:
 
 def test_the_promises_of_the_terms_are_told() -> None:
     assert describe(policy(termed())).promises == (
-        "Example Ltd. answers for it: privacy@example.com.",
+        "Who answers for it: Example Ltd.; where to turn: privacy@example.com.",
         "The data is at home in Switzerland or the European Union. It goes elsewhere only if the recipient is bound by "
         "the contract clauses that the law prescribes for it.",
         "Should data get into the wrong hands, the operator promises to tell the authorities within 72 hours of "
@@ -218,8 +242,8 @@ def test_what_a_region_abroad_needs_is_told_with_the_recipient() -> None:
     text = termed('["EU", "CH"]\ntransfer = ["scc"]', '["EU"]\ntransfer = ["consent", "deidentified"]')
     told = of("support", describe(policy(text)))
     assert told.recipient[1:] == (
-        "In Switzerland only if you have agreed to the transfer itself, apart from what it is for and the rows say of "
-        "nobody whom they are about, a day at a time and in coarse steps; otherwise nothing is packed for there.",
+        "In Switzerland only if you have agreed to the transfer, which is asked for separately, and if the rows name "
+        "no person and no device and have coarse values of whole days only; otherwise nothing is packed for there.",
         "To take back that you agreed to transfers: edge-sdk consent withdraw cross_border",
     )
 
@@ -323,7 +347,7 @@ def test_a_recipient_without_a_key_that_fits_is_told(changes: dict[str, object])
 def test_a_recipient_is_told_with_its_key() -> None:
     recipients = Recipients(1, NOW_S, NOW_S, NOW_S + DAY_S, (key(),))
     told = of("monitoring", describe(policy(), Known(None, (), recipients, NOW_S)))
-    assert told.recipient[1] == f"Packed for the key {key_words(key())}."
+    assert told.recipient[1] == f"It can be opened with this key only: {key_words(key())}."
 
 
 @pytest.mark.parametrize("mechanism", [*Mechanism, "treaty"])
