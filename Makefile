@@ -93,15 +93,16 @@ check: $(VENV)/.dev  ## Lint, types, import contracts, architecture: under a min
 	$(VENV)/bin/lint-imports --no-logo --no-cache
 	$(VENV)/bin/python -m pytest --quiet tests/architecture
 
-bench: $(VENV)/.dev  ## Print speed and bytes on this machine
+bench: $(VENV)/.dev $(VENV)/.peers  ## Speed and bytes on this machine, side by side with its peers; tables, JSON, plots
 	$(VENV)/bin/python -m benchmarks
+	$(VENV)/bin/python -m benchmarks.compare --peers $(VENV)/peers/bin/python
 	$(VENV)/bin/python -m benchmarks.floor
 	$(VENV)/bin/python -m benchmarks.startup
 
 bench-check: $(VENV)/.dev  ## Fail where recording or sealing takes over 5 % more instructions than the baseline
 	$(VENV)/bin/python -m benchmarks.instructions --check
 
-bench-peers: $(VENV)/.dev $(VENV)/.peers  ## The same readings through a script, this line and its peers; tables, JSON, plots
+bench-peers: $(VENV)/.dev $(VENV)/.peers  ## Of that the table of the script, this line and its peers, and the plots
 	$(VENV)/bin/python -m benchmarks.compare --peers $(VENV)/peers/bin/python
 
 docs: $(VENV)/.dev  ## Write the documents that are made from the package (docs/policies.md)

@@ -2,31 +2,36 @@
 ``python -m benchmarks``: what a reading costs, how soon a change of consent takes effect, how long a wipe takes.
 
 Each row has the median of all rounds, the least and the most, its unit, and what it must be where that is set. The
-head line names date, machine and versions. Run it on a machine that does nothing else.
+head line names date, machine, versions and load. What was sent is opened and compared by value. Writes
+``out/bench.json`` beside this file. Run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import platform
+import json
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.endings import run_endings
 from benchmarks.line import LineRun, run_line
 from benchmarks.peers import ok_server
 from benchmarks.script import run_script
+from edge_sdk.bench.machine import machine
 from edge_sdk.bench.workload import make_readings
 
 Readings = list[tuple[int, dict[str, Any]]]
+
+AGREED: Final = ("x", "B/reading")  # what two runs must agree on: processor time against the script's, and bytes
+OUT: Final = Path(__file__).resolve().parent / "out"
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,9 @@ def main() -> None:
         run_line(Path(folder) / "site", readings[: chosen.per_batch], chosen.per_batch, purposes=1, send=True)
     with ok_server() as port:
         rounds = [_round(readings, chosen.per_batch, port) for _ in range(chosen.rounds)]
-    _print(rounds, chosen)
+    load = os.getloadavg()[0]
+    _print(rounds, chosen, load)
+    _write(rounds, chosen, load)
 
 
 def _round(readings: Readings, per_batch: int, port: int) -> dict[str, Any]:
@@ -103,18 +110,32 @@ def _round(readings: Readings, per_batch: int, port: int) -> dict[str, Any]:
         return {"script": cpu / len(readings) * 1e6, "script_wire": wire / len(readings), "endings": endings, **runs}
 
 
-def _print(rounds: list[dict[str, Any]], chosen: argparse.Namespace) -> None:
-    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    print(f"{now}  {platform.machine()}  Python {platform.python_version()}  cryptography {version('cryptography')}  "
-          f"cbor2 {version('cbor2')}")  # fmt: skip
-    print(f"{chosen.rounds} interleaved rounds, {chosen.readings} readings of 17 fields, {chosen.per_batch} a batch; "
-          "the line encrypts, signs and fsyncs; the script fsyncs")  # fmt: skip
+def _head(chosen: argparse.Namespace, load: float) -> str:
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}  {machine()}, load {load:.1f}\n{chosen.rounds} interleaved rounds, "
+        f"{chosen.readings} readings of 17 fields, {chosen.per_batch} a batch; the line encrypts, signs and fsyncs; "
+        "the script fsyncs; every row that was sent was opened and compared by value"
+    )
+
+
+def _print(rounds: list[dict[str, Any]], chosen: argparse.Namespace, load: float) -> None:
+    print(_head(chosen, load))
     print(f"{'':52} {'median':>10} {'min':>10} {'max':>10}  unit        must")
     for budget in BUDGETS:
         values = [budget.value(one) for one in rounds]
         shown = [f"{value:10.2f}" if value < 1000 else f"{value:10.0f}" for value in
                  (statistics.median(values), min(values), max(values))]  # fmt: skip
         print(f"{budget.name:52} {' '.join(shown)}  {budget.unit:11} {budget.must}")
+
+
+def _write(rounds: list[dict[str, Any]], chosen: argparse.Namespace, load: float) -> None:
+    found = {budget.name.strip(): [budget.value(one) for one in rounds] for budget in BUDGETS}
+    units = {budget.name.strip(): (budget.unit, budget.must) for budget in BUDGETS}
+    ratios = {name: statistics.median(values) for name, values in found.items() if units[name][0] in AGREED}
+    told = {"head": _head(chosen, load), "ratios": ratios, "rounds": found, "units": units}
+    OUT.mkdir(exist_ok=True)
+    (OUT / "bench.json").write_text(json.dumps(told, indent=1))
+    print(OUT / "bench.json")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ from edge_sdk.core.receipt import Kind, Outcome
 from edge_sdk.opening import open_site
 
 LEAST: Final = 1000
+ROUNDS: Final = 21
 RECEIPTED: Final = Outcome(Kind.ACKED, None, "receipt")
 _MIB: Final = 1 << 20
 
@@ -78,32 +80,68 @@ class Waiting:
         self._site.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """
+    A queue of so many readings: CPU us a reading to keep and to give, each also as a ratio to the small queue, MiB
+    resident and on disk.
+    """
+
+    queued: int
+    keep: float
+    keep_ratio: float
+    give: float
+    give_ratio: float
+    resident: float
+    on_disk: float
+
+
+def sizes(most: int, *, rounds: int, per_batch: int) -> Iterator[Size]:
+    """
+    Fill a site to 10^3, 10^4, ... *most* readings, and yield what a reading costs at each of them.
+    """
+    with tempfile.TemporaryDirectory() as made:
+        many, few = (Waiting(Path(made) / name, per_batch) for name in ("many", "few"))
+        while few.queued < LEAST:
+            few.keep()
+        queued = LEAST
+        while queued <= most:
+            print(f"filling to {queued}", file=sys.stderr, flush=True)
+            while many.queued < queued:
+                many.keep()
+            turns = [_turn(many, few) for _ in range(rounds)]
+            yield _size(queued, turns, per_batch, many)
+            queued *= 10
+        many.close()
+        few.close()
+
+
 def main() -> None:
     """
     Fill, measure, print.
     """
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.backlog", description=__doc__)
     arguments.add_argument("--most", type=int, default=1_000_000, help="readings, a power of ten")
-    arguments.add_argument("--rounds", type=int, default=21)
+    arguments.add_argument("--rounds", type=int, default=ROUNDS)
     arguments.add_argument("--per-batch", type=int, default=500)
     chosen = arguments.parse_args()
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}  {platform.machine()}  Python {platform.python_version()}  "
           f"{chosen.rounds} turns, {chosen.per_batch} readings a batch, load {os.getloadavg()[0]:.1f}")  # fmt: skip
+    show(sizes(chosen.most, rounds=chosen.rounds, per_batch=chosen.per_batch))
+
+
+def show(found: Iterable[Size]) -> list[Size]:
+    """
+    Print each size as it is there, and return them.
+    """
     print(f"{'queued':>10} {'keep':>10} {'x 1000':>8} {'give':>10} {'x 1000':>8} {'resident':>10} {'on disk':>10}")
     print(f"{'readings':>10} {'us each':>10} {'':8} {'us each':>10} {'':8} {'MiB':>10} {'MiB':>10}")
-    with tempfile.TemporaryDirectory() as made:
-        many, few = (Waiting(Path(made) / name, chosen.per_batch) for name in ("many", "few"))
-        while few.queued < LEAST:
-            few.keep()
-        size = LEAST
-        while size <= chosen.most:
-            print(f"filling to {size}", file=sys.stderr, flush=True)
-            while many.queued < size:
-                many.keep()
-            _print(size, [_turn(many, few) for _ in range(chosen.rounds)], chosen.per_batch, many)
-            size *= 10
-        many.close()
-        few.close()
+    shown = []
+    for one in found:
+        print(f"{one.queued:>10} {one.keep:10.2f} {one.keep_ratio:8.2f} {one.give:10.2f} {one.give_ratio:8.2f} "
+              f"{one.resident:10.1f} {one.on_disk:10.1f}", flush=True)  # fmt: skip
+        shown.append(one)
+    return shown
 
 
 def _turn(many: Waiting, few: Waiting) -> tuple[float, float, float, float]:
@@ -116,13 +154,11 @@ def _cpu(work: Callable[[], Any]) -> float:
     return time.thread_time() - begun
 
 
-def _print(size: int, turns: list[tuple[float, float, float, float]], per_batch: int, many: Waiting) -> None:
+def _size(queued: int, turns: list[tuple[float, float, float, float]], per_batch: int, many: Waiting) -> Size:
     keep, give = (1e6 / per_batch * statistics.median(turn[at] for turn in turns) for at in (0, 2))
     keeps, gives = (statistics.median(turn[at] / turn[at + 1] for turn in turns) for at in (0, 2))
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    resident = pages * os.sysconf("SC_PAGESIZE") / _MIB
-    print(f"{size:>10} {keep:10.2f} {keeps:8.2f} {give:10.2f} {gives:8.2f} {resident:10.1f} {many.size() / _MIB:10.1f}",
-          flush=True)  # fmt: skip
+    return Size(queued, keep, keeps, give, gives, pages * os.sysconf("SC_PAGESIZE") / _MIB, many.size() / _MIB)
 
 
 if __name__ == "__main__":

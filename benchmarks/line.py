@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import collector
+from benchmarks.values import check_opened
 from edge_sdk.bench.stages import head_bytes
 from edge_sdk.bench.workload import make_policy
 from edge_sdk.cli import setup
@@ -65,7 +66,7 @@ def run_line(
     """
     Return what one run over all *readings* costs, handed over a batch at a time, or *each* by itself.
 
-    Readings opened at the collector are counted at the end.
+    What was sent is opened at the end and compared by value.
     """
     config = make_site(folder, make_policy(purposes, windowed=windowed), suite=suite, per_batch=per_batch)
     transport = Counting(config.address)
@@ -86,7 +87,7 @@ def run_line(
             cpu, wall = time.process_time() - cpu, time.perf_counter() - started
         head = asyncio.run(head_bytes(transport.batches[0])) if transport.batches else 0
     if send:
-        _check_rows(folder, len(readings) * purposes)
+        check_opened(folder, readings, purposes=purposes, windowed=windowed)
     wire = sum(len(request.body) + head for request in transport.batches)
     return LineRun(cpu / len(readings) * 1e6, len(readings) / wall, wire / len(readings) / purposes)
 
@@ -107,11 +108,3 @@ def make_site(folder: Path, policy: str, *, suite: str = "hpke-9-ke", per_batch:
     text = site.read_text().replace("max_rows = 500", f"max_rows = {per_batch}")
     site.write_text(text.replace('jitter = "1s"', 'jitter = "1ms"'))
     return Config.read(site)
-
-
-def _check_rows(folder: Path, expected: int) -> None:
-    from edge_sdk.collector.folder import open_rows
-
-    opened = sum(1 if row.count is None else row.count for row in open_rows(folder / "collector"))
-    if opened != expected:
-        raise RuntimeError(f"{opened} readings opened, {expected} expected")
