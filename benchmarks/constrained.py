@@ -4,8 +4,9 @@
 One gateway in a process of its own records at a steady pace, seals, and sends to a collector outside the limits; at
 the end every reading is opened and compared by value, so a row that is printed lost nothing. How each limit is made:
 
-memory      RLIMIT_DATA: what the process may have of memory of its own. Peak resident is what it really took.
-processor   SIGSTOP and SIGCONT in turn, 20 ms of every 200: a tenth of one core.
+memory      a control group, page cache included; and RLIMIT_DATA: what the process may have of memory of its own. Peak
+            resident is what it really took.
+processor   a control group's quota, 10 ms of every 100; and SIGSTOP and SIGCONT in turn, 20 ms of every 200.
 slow disk   a preloaded library (slow.c) in which each fsync and fdatasync takes so much longer.
 medium      an ext4 in a file on a loop device of its own; bytes are the device's own statistics. Wants root.
 """
@@ -30,6 +31,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.groups import limited
 from benchmarks.line import make_site
 from benchmarks.medium import medium
 from benchmarks.peers import collector
@@ -50,6 +52,8 @@ class Limits:
 
     data_bytes: int | None = None
     duty: bool = False
+    group_bytes: int | None = None
+    group_share: float | None = None
     preload: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -62,13 +66,17 @@ def main() -> None:
     arguments.add_argument("--per-s", type=int, default=500)
     chosen = arguments.parse_args()
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}  {platform.machine()}  Python {platform.python_version()}  "
-          f"{chosen.readings} readings of 17 fields at {chosen.per_s} a second, X-Wing, one purpose")  # fmt: skip
+          f"load {os.getloadavg()[0]:.1f}  {chosen.readings} readings of 17 fields at {chosen.per_s} a second, X-Wing, "
+          "one purpose")  # fmt: skip
     print(f"{'':34}{'CPU us':>9}{'peak MiB':>10}{'record p99 us':>15}{'max ms':>9}{'to the end s':>14}{'disk B':>9}")
     with tempfile.TemporaryDirectory() as made:
         slow = str(_slow_library(Path(made)))
         for name, limits in constraints(slow).items():
             with tempfile.TemporaryDirectory() as folder:
-                _print(name, run(Path(folder), limits, chosen), None)
+                try:
+                    _print(name, run(Path(folder), limits, chosen), None)
+                except PermissionError:
+                    print(f"{name:34}not allowed here: this user may make no control group of it")
         _on_a_medium_of_its_own(Path(made), chosen)
 
 
@@ -79,13 +87,19 @@ def constraints(slow: str) -> dict[str, Limits]:
     delays = {f"each fsync {ms} ms longer": ms for ms in (50, 500)}
     return {
         "none": Limits(),
+        "group: 64 MB": Limits(group_bytes=64 * MIB),
+        "group: 128 MB": Limits(group_bytes=128 * MIB),
+        "group: a tenth of a core": Limits(group_share=0.1),
+        "group: 64 MB, a tenth": Limits(group_bytes=64 * MIB, group_share=0.1),
         "64 MB of memory of its own": Limits(data_bytes=64 * MIB),
         "128 MB of memory of its own": Limits(data_bytes=128 * MIB),
-        "a tenth of a core": Limits(duty=True),
+        "a tenth of a core, by SIGSTOP": Limits(duty=True),
         **{
             name: Limits(preload={"LD_PRELOAD": slow, "EDGE_SLOW_FSYNC_MS": str(ms)}) for name, ms in delays.items()
         },
-        "64 MB, a tenth, 50 ms": Limits(64 * MIB, duty=True, preload={"LD_PRELOAD": slow, "EDGE_SLOW_FSYNC_MS": "50"}),
+        "64 MB, SIGSTOP, fsync 50 ms": Limits(
+            64 * MIB, duty=True, preload={"LD_PRELOAD": slow, "EDGE_SLOW_FSYNC_MS": "50"}
+        ),
     }
 
 
@@ -100,6 +114,9 @@ def run(folder: Path, limits: Limits, chosen: argparse.Namespace) -> dict[str, A
     if limits.data_bytes is not None:
         command = ["sh", "-c", f'ulimit -d {limits.data_bytes >> 10}; exec "$@"', "sh", *command]
     with ExitStack() as stack:
+        groups = stack.enter_context(limited(f"edge_bench_{os.getpid()}", limits.group_bytes, limits.group_share))
+        for group in groups:
+            command = ["sh", "-c", 'echo $$ > "$1"; shift; exec "$@"', "sh", group, *command]
         apart = Path(stack.enter_context(tempfile.TemporaryDirectory()))  # not on the gateway's medium
         shutil.move(site / "collector", apart / "collector")
         stack.enter_context(collector(apart / "collector", int(config.address.rsplit(":", 1)[1])))

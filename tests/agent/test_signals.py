@@ -5,35 +5,29 @@ SIGHUP, the watchdog and the state of a site that cannot be opened: what an oper
 from __future__ import annotations
 
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.agent.house import ALARMS, FIELDS, IMPROVEMENT, INVERTER, MONITORING, agent, second_site, until, warmed
+from tests.agent.house import (
+    ALARMS,
+    FIELDS,
+    IMPROVEMENT,
+    INVERTER,
+    MONITORING,
+    Systemd,
+    agent,
+    second_site,
+    until,
+    warmed,
+)
 from tests.agent.test_accounts import monitored, sent
 from tests.cli.command import run
 from tests.site import CANARY, local_site
 
 ALL = MONITORING | ALARMS | IMPROVEMENT
-
-
-class Systemd:
-    """What systemd would hear."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "notify"
-        self.link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.link.bind(str(self.path))
-        self.link.settimeout(30)
-
-    def hear(self, wanted: str) -> str:
-        """Return the message that begins with *wanted*, passing over others."""
-        while not (said := self.link.recv(4096).decode()).startswith(wanted):
-            pass
-        return said
 
 
 @pytest.fixture

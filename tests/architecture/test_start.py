@@ -8,6 +8,7 @@ be asked, the libraries that the kernel has mapped for it.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from edge_sdk.gateway import Gateway
-from tests.agent.house import ALARMS, IMPROVEMENT, MONITORING, agent
+from tests.agent.house import ALARMS, IMPROVEMENT, MONITORING, House, Systemd, agent
 from tests.agent.house import warmed as served_once
 from tests.site import LocalSite, environ, local_site
 
@@ -95,6 +96,14 @@ def test_the_status_of_a_started_site_is_told_without_validator_network_or_line(
     }
 
 
+def is_without_pydantic(house: House) -> bool:
+    """Tell it by the libraries that the kernel has mapped for the agent."""
+    assert house.process is not None
+    maps = Path(f"/proc/{house.process.pid}/maps").read_text()
+    assert "_rust.abi3" in maps, "the libraries of a process cannot be told from its maps here"
+    return "pydantic_core" not in maps
+
+
 @pytest.mark.parametrize("starts", ["later", "first"])
 def test_a_running_agent_has_mapped_no_pydantic(tmp_path: Path, starts: str) -> None:
     site = served_once(local_site(tmp_path))
@@ -103,8 +112,20 @@ def test_a_running_agent_has_mapped_no_pydantic(tmp_path: Path, starts: str) -> 
     with agent(tmp_path, site) as house:
         with house.shim() as shim:
             shim.wait_mask(MONITORING | ALARMS | IMPROVEMENT)
-        assert house.process is not None
-        maps = Path(f"/proc/{house.process.pid}/maps").read_text()
-    assert "_rust.abi3" in maps, "the libraries of a process cannot be told from its maps here"
-    assert "pydantic_core" not in maps
+        assert is_without_pydantic(house)
     assert (site.state / "policy.bin").exists()
+
+
+def test_an_agent_that_is_told_to_read_its_policy_again_maps_pydantic_for_another_text_only(tmp_path: Path) -> None:
+    site, systemd = served_once(local_site(tmp_path)), Systemd(tmp_path)
+    with agent(tmp_path, site, start=False) as house:
+        house.start({"NOTIFY_SOCKET": str(systemd.path)})
+        systemd.hear("READY=1")
+        for text, is_without in (("importance = 10", True), ("importance = 11", False)):
+            site.edit(("importance = 10", text), file="policy.toml")
+            assert house.process is not None
+            house.process.send_signal(signal.SIGHUP)
+            systemd.hear("RELOADING=1")
+            systemd.hear("READY=1")
+            assert is_without_pydantic(house) == is_without
+    systemd.link.close()
