@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from edge_sdk.agent.accounts import Accounts
-from edge_sdk.agent.checking import check_apart
+from edge_sdk.agent.checking import check_apart, schema_apart
 from edge_sdk.agent.guests import SiteGuest, WipedGuest
 from edge_sdk.agent.peer import Guest, Peer
 from edge_sdk.agent.wiping import Link, Wiping
@@ -29,7 +29,7 @@ from edge_sdk.events import Event, tell
 from edge_sdk.http_transport import transport_to
 from edge_sdk.lanes import deliver
 from edge_sdk.opening import chance, draw
-from edge_sdk.policy_file import load_policy, policy_text
+from edge_sdk.policy_file import policy_text
 from edge_sdk.running import Running
 
 TRY_EVERY_MS: Final = 10_000  # a site that could not be opened is tried again, when a shim asks
@@ -122,12 +122,12 @@ class Hosted:
             text = await asyncio.to_thread(policy_text, self.config.policy)
             if self.running is not None and text == self.running.site.line.consent.held.policies[-1]:
                 return
-            schema = Schema(load_policy(text, where="the policy"))
+            schema = await asyncio.to_thread(schema_apart, text)
         except ConfigError:
             tell(Event.POLICY_KEPT)
             return
         if self.running is not None:
-            is_same = self._schema is not None and schema.hash == self._schema.hash
+            is_same = self._schema is not None and schema == self._schema.hash
             await self.close(Bye.STOPPING if is_same else Bye.SCHEMA)
         await self.open()
 
