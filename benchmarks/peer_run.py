@@ -146,16 +146,33 @@ def _glean(work: Work) -> Callable[[], int]:
         application_id="bench", application_version="1", upload_enabled=True, configuration=config,
         data_dir=work.folder / "glean", log_level=logging.CRITICAL,
     )  # fmt: skip
-    inverter = glean.load_metrics(str(metrics)).inverter
+    inverter, rest = glean.load_metrics(str(metrics)).inverter, importlib.import_module("glean._builtins").pings.events
     turned = [{name: _glean_value(value) for name, value in fields.items()} for _, fields in work.readings]
 
     def run() -> int:
         for fields in turned:
             inverter.reading.record(inverter.ReadingExtra(**fields))
+        if len(turned) % work.per_batch:
+            rest.submit()
         glean.Glean.shutdown()
+        _upload_what_waits(work.folder / "glean" / "pending_pings")
         return len(turned)
 
     return run
+
+
+def _upload_what_waits(pending: Path) -> None:
+    """
+    Wait until Glean has sent every ping it made, which otherwise it does when the program is started again.
+
+    One uploader runs at a time: a ping that is made while one is about to end starts none, and stays. Every turn waits
+    for the end of an uploader, and takes at least one ping off the folder.
+    """
+    worker = importlib.import_module("glean.net.ping_upload_worker").PingUploadWorker
+    while waiting := set(pending.iterdir()):
+        worker._process().wait()
+        if waiting <= set(pending.iterdir()):
+            raise RuntimeError(f"Glean keeps {len(waiting)} pings: its uploader ran and sent none")
 
 
 def _glean_type(value: object) -> str:
