@@ -36,25 +36,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     group = commands.add_parser("collector", help="the receiving side", description=described(__doc__))
     verbs = group.add_subparsers(metavar="VERB", required=True)
 
-    init = verbs.add_parser("init", help="make role keys, root, recipient keys and databases")
-    init.add_argument("folder", metavar="DIR", help="the folder of the collector")
-    init.add_argument(
-        "--policy", action="append", required=True, metavar="FILE|NAME", help="a policy file or profile; once for each"
-    )
-    init.add_argument("--region", required=True, help="where the recipients are, as policies name it, such as EU")
-    init.add_argument(
-        "--mechanism", choices=[str(word) for word in Mechanism], default=str(Mechanism.NONE),
-        help="the ground on which data may go there, where it is abroad (default: none)",
-    )  # fmt: skip
-    init.add_argument(
-        "--recipient", action="append", default=[], type=_place, metavar="NAME=REGION:MECHANISM",
-        help="a recipient that is elsewhere, or there by another mechanism; may be repeated",
-    )  # fmt: skip
-    init.add_argument("--grant", action="append", default=[], metavar="PURPOSE", help="consent is on file elsewhere")
-    init.add_argument("--suite", choices=list(SUITES), default="hpke-9-ke", help="of the recipient keys")
-    init.add_argument("--test", action="store_true", help="mark the root as one for trying out")
-    init.set_defaults(func=_init)
-
+    _add_init(verbs)
     serve = verbs.add_parser("serve", help="take batches until stopped")
     serve.add_argument("folder", metavar="DIR", help="the folder of the collector")
     serve.add_argument("--host", default="127.0.0.1", help="put TLS in front of any but loopback")
@@ -77,6 +59,27 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
     for more in (collector_accounts, collector_incidents, collector_receipts, collector_keys):
         more.register(verbs)
+
+
+def _add_init(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    init = verbs.add_parser("init", help="make role keys, root, recipient keys and databases")
+    init.add_argument("folder", metavar="DIR", help="the folder of the collector")
+    init.add_argument(
+        "--policy", action="append", required=True, metavar="FILE|NAME", help="a policy file or profile; once for each"
+    )
+    init.add_argument("--region", required=True, help="where the recipients are, as policies name it, such as EU")
+    init.add_argument(
+        "--mechanism", choices=[str(word) for word in Mechanism], default=str(Mechanism.NONE),
+        help="the ground on which data may go there, where it is abroad (default: none)",
+    )  # fmt: skip
+    init.add_argument(
+        "--recipient", action="append", default=[], type=_place, metavar="NAME=REGION:MECHANISM",
+        help="a recipient that is elsewhere, or there by another mechanism; may be repeated",
+    )  # fmt: skip
+    init.add_argument("--grant", action="append", default=[], metavar="PURPOSE", help="consent is on file elsewhere")
+    init.add_argument("--suite", choices=list(SUITES), default="hpke-9-ke", help="of the recipient keys")
+    init.add_argument("--test", action="store_true", help="mark the root as one for trying out")
+    init.set_defaults(func=_init)
 
 
 def found(
