@@ -71,7 +71,7 @@ class Status:
         Return, in one line a purpose, why readings of it are not taken, and what mends it; first what ails all of them.
         """
         closed = [purpose for purpose in self.purposes if not purpose.collecting]
-        lines = [f"{purpose.name}: {purpose.because}. {_mend(purpose.because)}" for purpose in closed]
+        lines = [f"{purpose.name}: {purpose.because}. {_mend(purpose.because)}".rstrip() for purpose in closed]
         return "\n".join([_clock_trouble(self.clock_ahead_ms, self.site), *lines] if self.is_ahead else lines)
 
     @property
@@ -192,7 +192,9 @@ def _mend(because: str) -> str:
     if "edition" in because:
         return "The policy was edited: 'edge-sdk policy digest' prints what a new grant must name."
     if "recipients" in because or "recipient key" in because:
-        return "'edge-sdk status' shows whether the collector was reached."
+        return "'edge-sdk doctor' looks whether the collector can be reached."
     if "expired" in because:
         return "Let the device reach the collector, or bring a statement with 'edge-sdk consent import'."
+    if "refused, withdrawn" in because:
+        return "The people of the house can allow it again with the operator, who grants it at the collector."
     return ""

@@ -139,7 +139,8 @@ def _read(path: Path, hint: str) -> dict[str, Any]:
     try:
         return tomllib.loads(files.read(path, _LIMIT).decode("utf-8"))
     except StorageError as error:
-        raise ConfigError(f"{path.name}: {error}", hint=hint) from error
+        is_there = not isinstance(error.__cause__, FileNotFoundError)
+        raise ConfigError(str(error), hint=error.hint if is_there and error.hint else hint) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path.name}: not UTF-8 at byte {error.start}", hint="save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Final
 
 from edge_sdk import __version__
-from edge_sdk.errors import EdgeError
+from edge_sdk.errors import ConfigError, EdgeError
 
 EXIT_INTERRUPTED = 130
 GROUPS: Final = {
@@ -42,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Run one command and return its exit code.
     """
     words = sys.argv[1:] if argv is None else list(argv)
+    if not words:
+        parser().print_help(sys.stderr)
+        return ConfigError.exit_code
     arguments = parser(words).parse_args(words)
     try:
         code: int = arguments.func(arguments)

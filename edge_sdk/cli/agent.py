@@ -10,13 +10,15 @@ import resource
 import sys
 
 from edge_sdk.agent import Settings, serve
+from edge_sdk.cli.given import described
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """
     Add the command.
     """
-    agent = commands.add_parser("agent", help="serve firmware on a socket, for one or many sites", description=__doc__)
+    saying = "serve firmware on a socket, for one or many sites"
+    agent = commands.add_parser("agent", help=saying, description=described(__doc__))
     agent.add_argument("--config", default="agent.toml", help="the agent (default: agent.toml)")
     agent.set_defaults(func=run)
 

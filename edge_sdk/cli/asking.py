@@ -66,5 +66,5 @@ def _is_done(folder: Path, asked: Asked) -> bool:
         return not files.exists(folder / "vault.bin")
     answered = requests.take_answer(folder)
     if answered is not None and not answered[0]:
-        raise Refused(answered[1])
+        raise Refused(answered[1], hint="'edge-sdk status' says how everything stands")
     return answered is not None

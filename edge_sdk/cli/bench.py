@@ -23,6 +23,7 @@ from edge_sdk.bench.page import page
 from edge_sdk.bench.stages import Cost
 from edge_sdk.bench.workload import just_before, make_policy, make_readings
 from edge_sdk.cli.demo_stage import Child, port_of
+from edge_sdk.cli.given import described
 from edge_sdk.cli.tables import print_table
 from edge_sdk.clock import wall_s
 from edge_sdk.config import Config
@@ -52,7 +53,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """
     Add the command.
     """
-    bench = commands.add_parser("bench", help="measure what this board carries", description=__doc__)
+    bench = commands.add_parser("bench", help="measure what this board carries", description=described(__doc__))
     bench.add_argument("--folder", default=".", metavar="DIR", help="a folder of the medium to measure (default: .)")
     bench.add_argument("--readings", type=_count, default=10_000, metavar="COUNT", help="of each run (default: 10000)")
     bench.add_argument("--json", action="store_true", help="print every figure as JSON")

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge_sdk.cli import collector_accounts, collector_incidents, collector_keys, collector_receipts
+from edge_sdk.cli.given import described
 from edge_sdk.cli.instants import said
 from edge_sdk.clock import wall_s
 from edge_sdk.collector import folder as collecting
@@ -32,14 +33,45 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """
     Add the commands.
     """
-    group = commands.add_parser("collector", help="the receiving side", description=__doc__)
+    group = commands.add_parser("collector", help="the receiving side", description=described(__doc__))
     verbs = group.add_subparsers(metavar="VERB", required=True)
 
+    _add_init(verbs)
+    serve = verbs.add_parser("serve", help="take batches until stopped")
+    serve.add_argument("folder", metavar="DIR", help="the folder of the collector")
+    serve.add_argument("--host", default="127.0.0.1", help="put TLS in front of any but loopback")
+    serve.add_argument("--port", type=_port, default=8793, help="where to listen (default: 8793)")
+    serve.set_defaults(func=_serve)
+
+    code = verbs.add_parser("enrol-code", help="print a claim code, good for one device within 24 hours")
+    code.add_argument("folder", metavar="DIR", help="the folder of the collector")
+    code.set_defaults(func=_enrol_code)
+
+    rows = verbs.add_parser("rows", help="open what has arrived and print it")
+    rows.add_argument("folder", metavar="DIR", help="the folder of the collector")
+    rows.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="default: jsonl")
+    rows.add_argument("--gaps", action="store_true", help="print what is missing and why instead")
+    rows.set_defaults(func=_rows)
+
+    devices = verbs.add_parser("devices", help="list enrolled devices, their accounts, grants and alarms")
+    devices.add_argument("folder", metavar="DIR", help="the folder of the collector")
+    devices.set_defaults(func=_devices)
+
+    for more in (collector_accounts, collector_incidents, collector_receipts, collector_keys):
+        more.register(verbs)
+
+
+def _add_init(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     init = verbs.add_parser("init", help="make role keys, root, recipient keys and databases")
-    init.add_argument("folder", metavar="DIR")
-    init.add_argument("--policy", action="append", required=True, metavar="FILE|NAME")
+    init.add_argument("folder", metavar="DIR", help="the folder of the collector")
+    init.add_argument(
+        "--policy", action="append", required=True, metavar="FILE|NAME", help="a policy file or profile; once for each"
+    )
     init.add_argument("--region", required=True, help="where the recipients are, as policies name it, such as EU")
-    init.add_argument("--mechanism", choices=[str(word) for word in Mechanism], default=str(Mechanism.NONE))
+    init.add_argument(
+        "--mechanism", choices=[str(word) for word in Mechanism], default=str(Mechanism.NONE),
+        help="the ground on which data may go there, where it is abroad (default: none)",
+    )  # fmt: skip
     init.add_argument(
         "--recipient", action="append", default=[], type=_place, metavar="NAME=REGION:MECHANISM",
         help="a recipient that is elsewhere, or there by another mechanism; may be repeated",
@@ -48,29 +80,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     init.add_argument("--suite", choices=list(SUITES), default="hpke-9-ke", help="of the recipient keys")
     init.add_argument("--test", action="store_true", help="mark the root as one for trying out")
     init.set_defaults(func=_init)
-
-    serve = verbs.add_parser("serve", help="take batches until stopped")
-    serve.add_argument("folder", metavar="DIR")
-    serve.add_argument("--host", default="127.0.0.1", help="put TLS in front of any but loopback")
-    serve.add_argument("--port", type=_port, default=8793)
-    serve.set_defaults(func=_serve)
-
-    code = verbs.add_parser("enrol-code", help="print a claim code, good for one device within 24 hours")
-    code.add_argument("folder", metavar="DIR")
-    code.set_defaults(func=_enrol_code)
-
-    rows = verbs.add_parser("rows", help="open what has arrived and print it")
-    rows.add_argument("folder", metavar="DIR")
-    rows.add_argument("--format", choices=["jsonl", "csv"], default="jsonl")
-    rows.add_argument("--gaps", action="store_true", help="print what is missing and why instead")
-    rows.set_defaults(func=_rows)
-
-    devices = verbs.add_parser("devices", help="list enrolled devices, their accounts, grants and alarms")
-    devices.add_argument("folder", metavar="DIR")
-    devices.set_defaults(func=_devices)
-
-    for more in (collector_accounts, collector_incidents, collector_receipts, collector_keys):
-        more.register(verbs)
 
 
 def found(
@@ -167,8 +176,12 @@ def _rows(arguments: argparse.Namespace) -> int:
             lines = csv_lines(rows, field_columns(opener.editions()))
         else:
             lines = map(json_line, rows)
+        is_any = False
         for line in lines:
             print(line)
+            is_any = True
+    if not is_any:
+        print("no row has arrived; 'edge-sdk status' on the device says what waits there", file=sys.stderr)
     return 0
 
 

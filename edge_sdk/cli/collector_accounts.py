@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from edge_sdk.cli.given import described
 from edge_sdk.cli.instants import said
 from edge_sdk.clock import wall_s
 from edge_sdk.collector import folder as collecting
@@ -25,23 +26,23 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     """
     Add the commands.
     """
-    consent = verbs.add_parser("consent", help="record what households allow", description=__doc__)
+    consent = verbs.add_parser("consent", help="record what households allow", description=described(__doc__))
     events = consent.add_subparsers(metavar="VERB", required=True)
     given = events.add_parser("set", help="record a consent event of every enrolled device, or one")
-    given.add_argument("folder", metavar="DIR")
-    given.add_argument("purpose")
+    given.add_argument("folder", metavar="DIR", help="the folder of the collector")
+    given.add_argument("purpose", help="as the policy names it, or cross_border")
     given.add_argument("status", choices=[str(word) for word in Status], metavar="STATUS", help=", ".join(Status))
     given.add_argument("--device", metavar="HEX", help=_DEVICE)
     given.set_defaults(func=_consent)
 
     account = verbs.add_parser("account", help="suspend the account of every device, or one, or take it up again")
-    account.add_argument("folder", metavar="DIR")
-    account.add_argument("state", choices=list(_STATES))
+    account.add_argument("folder", metavar="DIR", help="the folder of the collector")
+    account.add_argument("state", choices=list(_STATES), help="what the account becomes")
     account.add_argument("--device", metavar="HEX", help=_DEVICE)
     account.set_defaults(func=_account)
 
     cancel = verbs.add_parser("cancel", help="cancel one device's account and order it to erase everything")
-    cancel.add_argument("folder", metavar="DIR")
+    cancel.add_argument("folder", metavar="DIR", help="the folder of the collector")
     cancel.add_argument("--device", metavar="HEX", help=f"{_DEVICE}; may be left out where only one is enrolled")
     cancel.add_argument(
         "--purpose", action="append", default=[], metavar="NAME", help="end and erase only this; may be repeated"
@@ -50,7 +51,7 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     cancel.set_defaults(func=_cancel)
 
     statement = verbs.add_parser("statement", help="write a device's statement to standard output, to carry it there")
-    statement.add_argument("folder", metavar="DIR")
+    statement.add_argument("folder", metavar="DIR", help="the folder of the collector")
     statement.add_argument("--device", metavar="HEX", required=True, help=_DEVICE)
     statement.set_defaults(func=_statement)
 

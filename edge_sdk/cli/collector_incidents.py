@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from edge_sdk.cli.given import described
 from edge_sdk.cli.instants import left_words, said
 from edge_sdk.clock import wall_s
 from edge_sdk.collector import operating
@@ -20,10 +21,9 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     """
     Add the command.
     """
-    incidents = verbs.add_parser(
-        "incidents", help="what should not have happened, and how long there is to tell of it", description=__doc__
-    )
-    incidents.add_argument("folder", metavar="DIR")
+    saying = "what should not have happened, and how long there is to tell of it"
+    incidents = verbs.add_parser("incidents", help=saying, description=described(__doc__))
+    incidents.add_argument("folder", metavar="DIR", help="the folder of the collector")
     incidents.add_argument("--all", action="store_true", help="those that are closed as well")
     incidents.add_argument("--json", action="store_true", help="every incident, as JSON")
     incidents.add_argument("--close", type=int, metavar="NUMBER", help="mark one as dealt with")

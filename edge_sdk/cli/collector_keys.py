@@ -9,6 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Final
 
+from edge_sdk.cli.given import described
 from edge_sdk.cli.instants import said
 from edge_sdk.cli.tables import print_table
 from edge_sdk.clock import wall_s
@@ -29,7 +30,7 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     Add the commands.
     """
     rotate = verbs.add_parser("rotate-root", help="make the next version of the root, with new keys for some roles")
-    rotate.add_argument("folder", metavar="DIR")
+    rotate.add_argument("folder", metavar="DIR", help="the folder of the collector")
     rotate.add_argument(
         "--role", action="append", default=[], choices=[*(role.name.lower() for role in Role), _ENROLMENT],
         help="give this role new keys; may be repeated; without any, all keys stay",
@@ -38,14 +39,15 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     rotate.add_argument("--threshold", type=int, metavar="M", help="of which so many sign (default: as before)")
     rotate.set_defaults(func=_rotate)
 
-    recipients = verbs.add_parser("recipients", help="the keys that batches are sealed to", description=__doc__)
+    saying = "the keys that batches are sealed to"
+    recipients = verbs.add_parser("recipients", help=saying, description=described(__doc__))
     acts = recipients.add_subparsers(metavar="VERB", required=True)
     listed = acts.add_parser("list", help="list the certified keys")
-    listed.add_argument("folder", metavar="DIR")
+    listed.add_argument("folder", metavar="DIR", help="the folder of the collector")
     listed.set_defaults(func=_list)
     _register_add(acts)
     retire = acts.add_parser("retire", help="have devices seal to a key no more")
-    retire.add_argument("folder", metavar="DIR")
+    retire.add_argument("folder", metavar="DIR", help="the folder of the collector")
     retire.add_argument("kid", metavar="KEY", help="its name, as 'recipients list' prints it")
     retire.add_argument(
         "--withdraw", action="store_true", help="it is in the wrong hands: what waits sealed to it is not sent either"
@@ -55,11 +57,14 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _register_add(acts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add = acts.add_parser("add", help="certify a key, made here unless --public-key names one")
-    add.add_argument("folder", metavar="DIR")
+    add.add_argument("folder", metavar="DIR", help="the folder of the collector")
     add.add_argument("--operator", required=True, help="recipient, as policies name it")
     add.add_argument("--region", required=True, help="where it is, as policies name it, such as EU")
-    add.add_argument("--mechanism", required=True, choices=[str(word) for word in Mechanism])
-    add.add_argument("--suite", choices=list(SUITES), default="hpke-9-ke")
+    add.add_argument(
+        "--mechanism", required=True, choices=[str(word) for word in Mechanism],
+        help="the ground on which data may go there, where it is abroad",
+    )  # fmt: skip
+    add.add_argument("--suite", choices=list(SUITES), default="hpke-9-ke", help="default: hpke-9-ke, post-quantum")
     add.add_argument("--public-key", metavar="HEX", help="the operator's own; its private part stays there")
     add.add_argument("--valid", default=f"{RECIPIENT_KEY_VALID_S // 86_400}d", metavar="DURATION", help="from now")
     add.set_defaults(func=_add)

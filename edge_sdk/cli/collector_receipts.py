@@ -23,7 +23,7 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     Add the command.
     """
     receipts = verbs.add_parser("receipts", help="who has erased what, who has not, and what to delete elsewhere")
-    receipts.add_argument("folder", metavar="DIR")
+    receipts.add_argument("folder", metavar="DIR", help="the folder of the collector")
     receipts.add_argument("--json", action="store_true", help="print everything as one JSON value")
     receipts.add_argument(
         "--delete", action="store_true", help="delete here what cancelled accounts and ended grants had sent"

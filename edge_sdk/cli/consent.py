@@ -17,11 +17,20 @@ from pathlib import Path
 
 from edge_sdk import files
 from edge_sdk.cli.asking import ask_running, do_here
+from edge_sdk.cli.given import read_given, seconds
 from edge_sdk.config import Config
 from edge_sdk.core.keys import LedgerKey
 from edge_sdk.core.receipt import WipeReceipt
 from edge_sdk.erasing import erase_unopened
-from edge_sdk.errors import FolderInUse, LifecycleRefused, Refused, StorageError, VaultUnavailable
+from edge_sdk.errors import (
+    BadInput,
+    ConfigError,
+    FolderInUse,
+    LifecycleRefused,
+    Refused,
+    StorageError,
+    VaultUnavailable,
+)
 from edge_sdk.http_transport import transport_to
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.lanes import deliver, deliver_held, waiting
@@ -40,15 +49,16 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     consent = commands.add_parser("consent", help="withdraw a purpose, or bring a statement by file")
     verbs = consent.add_subparsers(metavar="VERB", required=True)
     withdraw = _with_config(verbs.add_parser("withdraw", help="stop a purpose and destroy what waits for it"))
-    withdraw.add_argument("purpose")
+    withdraw.add_argument("purpose", help="as the policy names it, or cross_border")
     withdraw.set_defaults(func=_withdraw)
     bring = _with_config(verbs.add_parser("import", help="accept a signed statement from a file"))
-    bring.add_argument("file", metavar="FILE")
+    bring.add_argument("file", metavar="FILE", help="what 'edge-sdk collector statement' wrote")
     bring.set_defaults(func=_import)
 
     wipe = _with_config(commands.add_parser("wipe", help="erase the site for good and keep a receipt"))
     wipe.add_argument("--confirm", metavar="NAME", required=True, help="the site's name, as site.toml has it")
-    wipe.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="longest wait for the collector")
+    saying = "longest wait for the collector (default: 30)"
+    wipe.add_argument("--timeout", type=seconds, default=30.0, metavar="SECONDS", help=saying)
     wipe.set_defaults(func=_wipe)
 
     ledger = commands.add_parser("ledger", help="what happened on this device")
@@ -75,9 +85,13 @@ def _withdraw(arguments: argparse.Namespace) -> int:
 
 def _import(arguments: argparse.Namespace) -> int:
     config = Config.read(arguments.config)
-    bundle = files.read(Path(arguments.file), 1 << 16)
+    bundle = read_given(Path(arguments.file), 1 << 16)
     asked = Asked(Wish.IMPORT, content=bundle)
-    do_here(config, asked, lambda site, now: site.line.consent.accept_statement(bundle, now))
+    try:
+        do_here(config, asked, lambda site, now: site.line.consent.accept_statement(bundle, now))
+    except BadInput as error:
+        error.hint = error.hint or "bring what 'edge-sdk collector statement' wrote at the operator, for this device"
+        raise
     print("statement accepted")
     return 0
 
@@ -158,7 +172,7 @@ def _verify(arguments: argparse.Namespace) -> int:
             length, head = arguments.head.split(":")
             told = bytes.fromhex(head), int(length)
         except ValueError:
-            raise Refused("--head is not LENGTH:HEX", hint="copy it from 'edge-sdk collector devices'") from None
+            raise ConfigError("--head is not LENGTH:HEX", hint="copy it from 'edge-sdk collector devices'") from None
         check_head(folder, key, told)
     print(f"{count} entries, each bound to the one before" + ("; nothing is cut off" if arguments.head else ""))
     return 0

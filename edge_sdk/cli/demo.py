@@ -4,7 +4,7 @@
 A collector on SQLite and a gateway run as processes of their own and talk HTTP over loopback, through a relay that
 keeps every byte. At the end the rows are opened, compared by value with what was minimised, and every raw identifier
 is searched for on disk, in the databases, in the logs and on the wire. Then consent is withdrawn, on the device and by
-the operator, and the account is cancelled (``demo_acts``). Exit 1 when any of what is shown does not hold.
+the operator, and the account is cancelled. Exit 1 when any of what is shown does not hold.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from edge_sdk.cli.demo_folders import Folders, fresh, write_readings
 from edge_sdk.cli.demo_relay import Relay
 from edge_sdk.cli.demo_stage import Child, FolderWatch, finished, hasten, port_of
 from edge_sdk.cli.demo_upload import upload_of
+from edge_sdk.cli.given import described
 from edge_sdk.cli.progress import progress
 from edge_sdk.cli.wire import exchanges
 from edge_sdk.clock import mono_ms, wall_s
@@ -69,7 +70,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """
     Add the command.
     """
-    demo = commands.add_parser("demo", help="run the whole line on measured power and check it", description=__doc__)
+    saying = "run the whole line on measured power and check it"
+    demo = commands.add_parser("demo", help=saying, description=described(__doc__))
     demo.add_argument("--folder", default=".demo", help="made anew each time (default: .demo)")
     demo.add_argument("--policy", default="apsystems_ema", help="a policy file or profile (default: apsystems_ema)")
     demo.add_argument("--short", action="store_true", help="half a day and three hours instead of six days")

@@ -1,7 +1,7 @@
 """
 ``edge-sdk doctor``: look at what breaks gateways in the field, and say how to mend it.
 
-Exit code 0 when nothing is bad, else that of the first check that is (20 to 33, ``--help`` lists them).
+Exit code 0 when nothing is bad, else that of the first check that is (20 to 33).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edge_sdk.agent import Settings
+from edge_sdk.cli.given import described
 from edge_sdk.config import Config
 from edge_sdk.doctor import Check, Finding, Level, examine
 
@@ -21,14 +22,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     Add the command.
     """
     codes = ", ".join(f"{check.value} {_words(check)}" for check in Check)
-    doctor = commands.add_parser(
-        "doctor", help="look at what breaks gateways in the field", description=__doc__, epilog=f"Exit codes: {codes}."
-    )
+    saying = "look at what breaks gateways in the field"
+    doctor = commands.add_parser("doctor", help=saying, description=described(__doc__), epilog=f"Exit codes: {codes}.")
     which = doctor.add_mutually_exclusive_group()
     which.add_argument("--config", default="site.toml", help="one site (default: site.toml)")
     which.add_argument("--agent", metavar="FILE", help="an agent's file: its socket and all its sites")
     doctor.add_argument("--strict", action="store_true", help="count warnings as bad")
-    doctor.add_argument("--json", action="store_true")
+    doctor.add_argument("--json", action="store_true", help="print it as JSON")
     doctor.set_defaults(func=run)
 
 

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Final
 
 from edge_sdk.cli.asking import LOOK_S, ask_running, do_here
+from edge_sdk.cli.given import described, seconds
 from edge_sdk.cli.tables import print_table
 from edge_sdk.clock import mono_ms
 from edge_sdk.config import Config
@@ -29,7 +30,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     Add the commands.
     """
     saying = "what waits to be sent; send it now, or send nothing"
-    outbox = commands.add_parser("outbox", help=saying, description=__doc__)
+    outbox = commands.add_parser("outbox", help=saying, description=described(__doc__))
     verbs = outbox.add_subparsers(metavar="VERB", required=True)
     saying = "purposes, rows, bytes and ages of what waits, and how many windows gather rows"
     listing = _with_config(verbs.add_parser("list", help=saying))
@@ -38,7 +39,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     listing.set_defaults(func=_list)
     _with_config(verbs.add_parser("check", help="read everything and tell what is damaged")).set_defaults(func=_check)
     now = _with_config(verbs.add_parser("send-now", help="seal what is open and send without waiting"))
-    now.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="how long to wait (default: 30)")
+    now.add_argument("--timeout", type=seconds, default=30.0, metavar="SECONDS", help="how long to wait (default: 30)")
     now.set_defaults(func=_send_now)
     stop = _with_config(verbs.add_parser("stop", help="send no batch until 'resume', over restarts; the rest goes on"))
     stop.set_defaults(func=_stop)
@@ -116,6 +117,8 @@ def _send_now(arguments: argparse.Namespace) -> int:
         ask_running(config.folder, Asked(Wish.SEND))
         left = _wait(config, arguments.timeout)
     print(f"{left} batches are still queued" if left else "everything is sent")
+    if gathering := sum(one.rows for one in windows_at(config)):
+        print(f"windows that gather still: {gathering}; each becomes a row when it closes ('edge-sdk outbox list')")
     return 6 if left else 0
 
 

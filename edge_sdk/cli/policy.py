@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 
+from edge_sdk.cli.given import described
 from edge_sdk.cli.tables import print_table
 from edge_sdk.core.policy import Policy, Purpose, View, purpose_digest
 from edge_sdk.core.policy_diff import Change, diff, needs_new_grant
@@ -23,7 +24,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """
     Add the commands.
     """
-    group = commands.add_parser("policy", help="check, name and compare policies", description=__doc__)
+    group = commands.add_parser("policy", help="check, name and compare policies", description=described(__doc__))
     actions = group.add_subparsers(metavar="ACTION", required=True)
     check = actions.add_parser(
         "check",

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Final
 
+from edge_sdk.cli.given import described
 from edge_sdk.cli.tables import print_table
 from edge_sdk.policy_file import PROFILES, RULED, find_policy
 from edge_sdk.policy_file.rules import Duty, Mechanism, Rule, rules_of
@@ -30,7 +31,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """
     Add the commands.
     """
-    group = commands.add_parser("profile", help="policies that come with the package", description=__doc__)
+    group = commands.add_parser("profile", help="policies that come with the package", description=described(__doc__))
     actions = group.add_subparsers(metavar="ACTION", required=True)
     actions.add_parser("list", help="list the profiles").set_defaults(func=_list)
     rules = actions.add_parser("rules", help="what each rule of a privacy policy is answered by")

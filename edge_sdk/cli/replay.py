@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edge_sdk import files
+from edge_sdk.cli.given import check_given, described, seconds
 from edge_sdk.cli.progress import progress
 from edge_sdk.config import Config
 from edge_sdk.core.policy import Kind
@@ -19,7 +20,6 @@ from edge_sdk.gateway import Gateway
 from edge_sdk.policy_file import find_policy
 from edge_sdk.sources.replay import MAX_LINE_BYTES, BadLine, Recorded, read_csv, read_jsonl
 
-_MOST_S = 86_400
 _FLUSH_ROWS = 2_000  # readings between two flushes, so that replay never outruns the writer
 
 
@@ -27,12 +27,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """
     Add the command.
     """
-    replay = commands.add_parser("replay", help="feed recorded readings through a site", description=__doc__)
-    replay.add_argument("file", metavar="FILE.jsonl|FILE.csv")
+    replay = commands.add_parser("replay", help="feed recorded readings through a site", description=described(__doc__))
+    replay.add_argument("file", metavar="FILE.jsonl|FILE.csv", help="recorded readings")
     replay.add_argument("--config", default="site.toml", help="the site (default: site.toml)")
     replay.add_argument("--keep", action="store_true", help="keep everything, do not send")
     replay.add_argument("--cut", action="store_true", help="close open windows at the end, as partial rows")
-    replay.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="how long to wait at the end")
+    saying = "how long to wait at the end (default: 60)"
+    replay.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help=saying)
     replay.set_defaults(func=run)
 
 
@@ -43,9 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.file)
     if not files.exists(path):
         raise ConfigError(f"there is no file {path.name}", hint="give a .jsonl or .csv file of readings")
+    check_given(path)
     tally: Counter[str] = Counter()
     left = 0
     with Gateway.open(arguments.config) as gateway:
+        before = Counter(gateway.status().counts)
         for at, item in enumerate(_readings(path, _kinds(arguments.config)), 1):
             _take(gateway, item, tally)
             if at % _FLUSH_ROWS == 0:
@@ -56,6 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
         status = gateway.status()
     print(f"readings {tally['readings']}, taken {tally['taken']}, not taken {tally['readings'] - tally['taken']}, "
           f"lines that are no reading {tally['bad']}; batches left {left}")  # fmt: skip
+    if tally["taken"] < tally["readings"]:
+        counted = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in (Counter(status.counts) - before).items())
+        print(f"counted meanwhile: {counted or 'nothing'}", file=sys.stderr)
     if tally["readings"] and not tally["taken"]:
         print(status.why, file=sys.stderr)
     if not tally["readings"]:
@@ -78,16 +84,6 @@ def _kinds(site: str) -> Mapping[str, Kind]:
         return find_policy(Config.read(site).policy).kinds
     except ConfigError:  # an earlier policy is in force: cells are read for what they look like
         return {}
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= _MOST_S:
-        raise argparse.ArgumentTypeError(f"write a number of seconds from 0 to {_MOST_S}")
-    return seconds
 
 
 def _readings(path: Path, kinds: Mapping[str, Kind]) -> Iterator[Recorded | BadLine]:

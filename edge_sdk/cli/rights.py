@@ -45,7 +45,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     which.add_argument(
         "--config", metavar="FILE", default=_SITE, help=f"the policy in force at a site (default: {_SITE})"
     )
-    plain.add_argument("--json", action="store_true")
+    plain.add_argument("--json", action="store_true", help="print it as JSON")
     plain.set_defaults(func=run_describe)
     export = commands.add_parser(
         "export",
@@ -54,7 +54,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "read and who can. The copy is in clear: keep it as you would keep the readings.",
     )
     export.add_argument("--config", default="site.toml", metavar="FILE", help="the site (default: site.toml)")
-    export.add_argument("--format", choices=["json", "csv"], default="json")
+    export.add_argument("--format", choices=["json", "csv"], default="json", help="csv: a file a table (default: json)")
     export.add_argument("--output", metavar="DIR", help="a folder for the files; json goes to standard output without")
     export.set_defaults(func=run_export)
 
@@ -104,6 +104,9 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 def _write(folder: Path, found: Holdings, form: str) -> list[Path]:
     contents = csv_files(found) if form == "csv" else {"export.json": json_file(found)}
+    if form == "csv" and files.exists(folder / "about.txt"):
+        what = f"the folder {folder.name} holds an older copy"
+        raise ConfigError(what, hint="name a new folder: tables that have no entry any more would be left in this one")
     files.make_folder(folder)
     for name, content in contents.items():
         files.write(folder / name, content.encode("utf-8"))

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from edge_sdk import files
 from edge_sdk.cli.collector import found
+from edge_sdk.cli.given import described, read_given
 from edge_sdk.clock import wall_s
 from edge_sdk.config import Config
 from edge_sdk.core.claims import Mechanism
+from edge_sdk.core.documents import pinned_root
 from edge_sdk.core.policy import Policy
-from edge_sdk.enrol import enrol, is_enrolled, read_root
+from edge_sdk.enrol import enrol, is_enrolled
 from edge_sdk.errors import ConfigError, EdgeError, UplinkError
 from edge_sdk.http_transport import transport_to
 from edge_sdk.policy_file import find_policy, policy_text
@@ -26,6 +28,7 @@ from edge_sdk.suites import SUITES
 DEFAULT_PROFILE = "apsystems_ema"
 _LOCAL = "EU"
 _START_S = 30
+_ROOT_LIMIT = 1 << 16
 
 SITE = """\
 # One site: one household. Durations and sizes are written with a unit.
@@ -56,7 +59,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """
     Add the command.
     """
-    init = commands.add_parser("init", help="make a site and enrol it", description=__doc__)
+    init = commands.add_parser("init", help="make a site and enrol it", description=described(__doc__))
     init.add_argument("folder", nargs="?", default=None, metavar="DIR", help="where to make the site")
     init.add_argument("--local", metavar="DIR", help="make site, test root and collector in DIR, on loopback")
     init.add_argument("--profile", help=f"policy profile to start from (with --local: {DEFAULT_PROFILE})")
@@ -76,14 +79,17 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.local is not None:
         return _run_local(arguments, Path(arguments.local))
-    missing = [name for name in ("folder", "root", "address", "code") if not getattr(arguments, name)]
-    if missing or not (arguments.policy or arguments.profile):
-        wanted = ", ".join([*(f"--{name}" for name in missing if name != "folder"), "--policy or --profile"])
-        raise ConfigError(f"init needs a folder and {wanted}", hint="to try it out: edge-sdk init --local DIR")
+    missing = [said for said, given in (
+        ("a folder", arguments.folder), ("--root", arguments.root), ("--address", arguments.address),
+        ("--code", arguments.code), ("--policy or --profile", arguments.policy or arguments.profile),
+    ) if not given]  # fmt: skip
+    if missing:
+        raise ConfigError(f"init also needs {', '.join(missing)}", hint="to try it out: edge-sdk init --local DIR")
     folder = Path(arguments.folder)
-    read_root(Path(arguments.root))
+    root = read_given(Path(arguments.root), _ROOT_LIMIT)
+    pinned_root(root)
     _write_site(folder, arguments, policy=arguments.policy or arguments.profile, address=arguments.address)
-    files.write(folder / "root.cose", files.read(Path(arguments.root), 1 << 16), 0o644)
+    files.write(folder / "root.cose", root, 0o644)
     version = _enrol(folder, arguments.code)
     print(f"enrolled; statement version {version}; configuration in {folder / 'site.toml'}")
     return 0
@@ -99,7 +105,7 @@ def _run_local(arguments: argparse.Namespace, folder: Path) -> int:
         granted=arguments.grant, test=True, suite=arguments.suite, elsewhere=local_places(wanted),
     )  # fmt: skip
     _write_site(folder, arguments, policy=policy, address=f"http://127.0.0.1:{port}", jitter="1s")
-    files.write(folder / "root.cose", files.read(founded.root_path, 1 << 16), 0o644)
+    files.write(folder / "root.cose", files.read(founded.root_path, _ROOT_LIMIT), 0o644)
     with _Serving(folder / "collector", port):
         from edge_sdk.collector.folder import enrol_code
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 
+from edge_sdk.cli.given import described
 from edge_sdk.core.shim_ids import Schema, header
 from edge_sdk.policy_file import PROFILES, find_policy
 
@@ -14,7 +15,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """
     Add the command.
     """
-    group = commands.add_parser("shim", help="what firmware needs of a policy", description=__doc__)
+    group = commands.add_parser("shim", help="what firmware needs of a policy", description=described(__doc__))
     actions = group.add_subparsers(metavar="ACTION", required=True)
     ids = actions.add_parser("header", help="print the ids of a policy as a C header: > edge_ids.h")
     ids.add_argument(

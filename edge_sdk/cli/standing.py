@@ -10,6 +10,7 @@ import sys
 from typing import Final
 
 from edge_sdk.beside import status_beside
+from edge_sdk.cli.given import described
 from edge_sdk.cli.instants import left_words, said
 from edge_sdk.clock import wall_s
 from edge_sdk.config import Config
@@ -24,11 +25,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """
     Add the command.
     """
-    status = commands.add_parser("status", help="what a site collects, keeps and sends", description=__doc__)
+    status = commands.add_parser("status", help="what a site collects, keeps and sends", description=described(__doc__))
     status.add_argument("--config", default="site.toml", help="the site (default: site.toml)")
     shape = status.add_mutually_exclusive_group()
-    shape.add_argument("--json", action="store_true")
-    shape.add_argument("--openmetrics", action="store_true")
+    shape.add_argument("--json", action="store_true", help="print it as JSON")
+    shape.add_argument("--openmetrics", action="store_true", help="print the numbers for a monitor")
     status.set_defaults(func=run)
 
 
@@ -59,7 +60,8 @@ def _show(status: Status, windows: list[Waiting]) -> None:
             purpose.name, purpose.basis, "yes" if purpose.collecting else "no", purpose.because,
             str(purpose.open_rows), str(purpose.queued_batches), str(purpose.queued_bytes), str(purpose.gaps),
         )  # fmt: skip
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    # Sentences name tables such as [outbox], which rich would take for a colour.
+    console = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
     console.print(table)
     console.print(f"statement version {status.statement_version}, set aside {status.aside_batches} batches")
     if windows:

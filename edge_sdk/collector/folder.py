@@ -70,7 +70,8 @@ def open_authority(
     Lend the authority of a collector folder, with intake and opener as its outlets.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
     """
     places = Places(folder)
     keys = Posted(places, authority_keys)
@@ -113,7 +114,8 @@ def open_reception(folder: Path, *, limits: Limits, draw: Draw = secrets.token_b
     Lend a reception with an authority in it, for a server.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
     """
     places = Places(folder)
     keys, signers = Posted(places, authority_keys), Posted(places, intake_signers)
@@ -129,7 +131,8 @@ def open_opener(folder: Path) -> Iterator[Opener]:
     Lend the opener of a collector folder, after it has taken what waits at the intake.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
     """
     places = Places(folder)
     places.read_root()
@@ -165,7 +168,8 @@ def serve(
         limits: of requests; None for those of the format.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
         OSError: the address cannot be had.
 
     Blocks: until it is told to stop.
@@ -184,7 +188,8 @@ def enrol_code(folder: Path, *, now_s: int) -> str:
     Return a new claim code, good for one enrolment within 24 hours.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
 
     After a power cut: a code that was returned can be redeemed.
     """
@@ -197,7 +202,8 @@ def devices(folder: Path) -> list[DeviceGrants]:
     Return the enrolled devices, oldest first.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
     """
     places = Places(folder)
     places.read_root()
@@ -220,7 +226,8 @@ def grant(folder: Path, generation: bytes, purpose: str, *, status: Status, now_
 
     Raises:
         ConfigError: no such device or purpose.
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
 
     After a power cut: the event is recorded or not; a running server publishes what is recorded.
     """
@@ -234,7 +241,8 @@ def add_policies(folder: Path, policies: Sequence[Policy], *, now_s: int) -> Non
 
     Raises:
         ConfigError: a purpose has no certified recipient.
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
 
     After a power cut: adding them again completes what is missing.
     """
@@ -247,7 +255,8 @@ def open_rows(folder: Path) -> Iterator[OpenedRow]:
     Open what waits at the intake, then yield every row ever opened, in order of opening.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
     """
     with open_opener(folder) as opener:
         for _, row in opener.rows():
@@ -259,7 +268,8 @@ def opener_report(folder: Path) -> OpenerReport:
     Open what waits at the intake, then return what is missing, forked, repeated or could not be opened.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
     """
     with open_opener(folder) as opener:
         reasons: dict[str, int] = {}

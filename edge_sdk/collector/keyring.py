@@ -23,7 +23,7 @@ from edge_sdk.core.documents import HpkePublic
 from edge_sdk.core.documents.root import ROOT_LIMIT
 from edge_sdk.core.keys import SECRET_BYTES, RecipientSeed, RoleSeed
 from edge_sdk.core.seal import hpke_key_pair
-from edge_sdk.errors import BadInput, StorageError
+from edge_sdk.errors import BadInput, ConfigError, StorageError
 
 INTAKE_ROLES: Final = (Role.RECEIPT, Role.TIME)
 _SEED_FILE_LIMIT: Final = 64
@@ -105,12 +105,14 @@ class Places:
         Make the folders, 0700.
 
         Raises:
-            StorageError: when a collector is there already, or a folder cannot be made.
+            ConfigError: when a collector is there already.
+            StorageError: when a folder cannot be made.
 
         After a power cut: some folders may be there; without a root document they are no collector.
         """
         if files.exists(self.root):
-            raise StorageError("the folder already holds a collector", hint="choose another folder, or serve this one")
+            what = f"the folder {self.folder.name or '.'} already holds a collector"
+            raise ConfigError(what, hint="choose another folder, or serve this one")
         for path in (self.folder, self.authority, self.intake, self.opener):
             files.make_folder(path)
 
@@ -119,10 +121,12 @@ class Places:
         Return the root document.
 
         Raises:
-            StorageError: when there is none.
+            ConfigError: when there is none.
+            StorageError: when it cannot be read.
         """
         if not files.exists(self.root):
-            raise StorageError("no collector in this folder", hint="make one with 'edge-sdk collector init'")
+            what = f"there is no collector in the folder {self.folder.name or '.'}"
+            raise ConfigError(what, hint="make one with 'edge-sdk collector init'")
         return files.read(self.root, ROOT_LIMIT)
 
 

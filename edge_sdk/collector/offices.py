@@ -108,7 +108,8 @@ class Posted(Generic[Office]):
     What *read* makes of a collector's root, made again whenever the root document is another one.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
     """
 
     def __init__(self, places: Places, read: Callable[[Places, bytes], Office]) -> None:

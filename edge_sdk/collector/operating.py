@@ -73,7 +73,8 @@ def hear(folder: Path, *, now_s: int) -> None:
     Read what devices told the authority, and publish what follows from it.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
 
     After a power cut: each message was read with all it changes, or is read next time.
     """
@@ -88,7 +89,8 @@ def set_account(folder: Path, generation: bytes, account: Account, *, now_s: int
     Raises:
         ConfigError: no such device.
         Refused: the account is cancelled.
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
 
     After a power cut: the state is recorded or not; a running server publishes what is recorded.
     """
@@ -105,7 +107,8 @@ def cancel(
     Raises:
         ConfigError: no such device or purpose.
         Refused: erased already, too many orders within the hour, or keys of the wipe role are missing.
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
 
     After a power cut: cancelled and ordered, or neither; a running server publishes what is recorded.
     """
@@ -119,7 +122,8 @@ def statement(folder: Path, generation: bytes, *, now_s: int) -> bytes:
 
     Raises:
         ConfigError: no such device.
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
     """
     with open_authority(folder) as authority:
         return authority.statement(generation, now_s)
@@ -130,7 +134,8 @@ def cases(folder: Path, *, now_s: int) -> dict[bytes | None, DeviceCase]:
     Return what devices told and did wrong, by generation; under None what no device is blamed for.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
     """
     hear(folder, now_s=now_s)
     with closing(Registry(Places(folder).registry)) as registry:
@@ -150,7 +155,8 @@ def incidents(folder: Path, *, now_s: int) -> list[Case]:
     Return what devices told of and what was noticed here, in order of hearing.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
     """
     hear(folder, now_s=now_s)
     with closing(Registry(Places(folder).registry)) as registry:
@@ -163,7 +169,8 @@ def close_incident(folder: Path, number: int, *, now_s: int) -> None:
 
     Raises:
         ConfigError: there is no such open incident.
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
 
     After a power cut: it is open or closed.
     """
@@ -178,7 +185,8 @@ def endings(folder: Path, *, now_s: int) -> EndingsReport:
     Return orders and who confirmed them, withdrawals, and what is to be deleted elsewhere.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
     """
     hear(folder, now_s=now_s)
     with closing(Registry(Places(folder).registry)) as registry:
@@ -190,7 +198,8 @@ def delete_ended(folder: Path, *, now_s: int) -> Deleted:
     Delete here what devices sent under accounts that are cancelled and grants that are over.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
 
     After a power cut: some is deleted; deleting again does the rest.
     """
@@ -208,7 +217,8 @@ def recipients(folder: Path) -> Recipients:
     Return the recipients document in force.
 
     Raises:
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
     """
     with open_authority(folder) as authority:
         return authority.recipients()
@@ -221,7 +231,8 @@ def add_recipient(folder: Path, offer: KeyOffer, *, now_s: int, draw: Draw = sec
     Raises:
         ConfigError: it is certified already.
         BadInput: no device would take the key.
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
 
     After a power cut: the key is certified or not; certified again, a key made here is another one.
     """
@@ -253,7 +264,8 @@ def retire_recipient(folder: Path, kid: bytes, *, withdraw: bool, now_s: int) ->
 
     Raises:
         ConfigError: no such key, or a purpose would be left without one.
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
 
     After a power cut: the key is retired or not.
     """

@@ -61,7 +61,8 @@ def rotate_root(folder: Path, rotation: Rotation, *, now_s: int, draw: Draw) -> 
     Raises:
         ConfigError: so many keys with such a threshold are no role.
         Refused: fewer root keys are in the folder than the threshold asks for.
-        StorageError: no collector is there, or a file fails.
+        ConfigError: no collector is there.
+        StorageError: a file fails.
 
     After a power cut: the old root is in force or the new one; the next upkeep completes what follows from it.
     """

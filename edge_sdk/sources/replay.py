@@ -98,10 +98,12 @@ def _json_reading(number: int, line: bytes) -> Recorded | BadLine:
         return BadLine(number, "not JSON")
     if not isinstance(value, dict) or value.keys() - {"kind", "at_ms", "fields"}:
         return BadLine(number, "not an object of kind, at_ms and fields")
-    kind, at_ms, fields = value.get("kind"), value.get("at_ms"), value.get("fields")
-    if not isinstance(kind, str) or type(at_ms) is not int or not isinstance(fields, dict):
-        return BadLine(number, "kind is no text, at_ms no whole number or fields no object")
-    return Recorded(kind, at_ms, fields)
+    for name, wanted, what in (("kind", str, "text"), ("at_ms", int, "whole number"), ("fields", dict, "object")):
+        if name not in value:
+            return BadLine(number, f"{name} is missing")
+        if type(value[name]) is not wanted:
+            return BadLine(number, f"{name} is no {what}")
+    return Recorded(value["kind"], value["at_ms"], value["fields"])
 
 
 def _cell(cell: str, declared: FieldType | None) -> Any:

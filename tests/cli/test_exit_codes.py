@@ -4,18 +4,30 @@ Exit codes: one for each class of trouble, a sentence on stderr, and never a tra
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
+from edge_sdk.cli import parser
 from edge_sdk.files import FolderLock
 from tests import site as sites
 from tests.cli.command import Said, called, run
 from tests.site import LocalSite, environ
 
 AT = 1_790_000_000_000
+
+
+def every(top: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Yield all commands below *top*, with their names."""
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for one in action.choices.values():
+                yield one.prog, one
+                yield from ((path, below) for path, below in every(one))
 
 
 def told(said: Said, code: int, *words: str) -> None:
@@ -44,7 +56,22 @@ def test_2_an_option_that_is_none(site: LocalSite, capsys: pytest.CaptureFixture
     assert called(capsys, "status", "--colour").code == 2
     assert called(capsys, "replay", "x", "--timeout", "nan").code == 2
     assert called(capsys, "replay", "x", "--timeout", "-1").code == 2
-    assert called(capsys).code == 2
+    assert called(capsys, "wipe", "--confirm", "test", "--timeout", "nan").code == 2
+    assert called(capsys, "ledger", "verify", "--head", "abcd", "--config", site.toml).code == 2
+
+
+def test_without_a_command_all_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    said = called(capsys)
+    assert (said.code, said.out) == (2, "")
+    assert "look at what breaks gateways in the field" in said.err
+
+
+def test_every_command_and_option_has_help_in_words_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
+    for path, one in every(parser()):
+        assert "``" not in one.format_help(), path
+        for action in one._actions:
+            told = action.help or action.nargs == argparse.PARSER  # commands have their own
+            assert told, (path, action.dest)
 
 
 def test_3_a_gate_that_is_closed(site: LocalSite) -> None:

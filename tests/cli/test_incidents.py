@@ -87,6 +87,7 @@ def test_uploads_stopped_by_the_configuration_are_not_resumed_by_the_switch(
     site.edit(("reserve_inodes = 0", 'reserve_inodes = 0\nuploads = "stopped"'))
     Gateway.open(site.toml).close()
     assert stopped(site, capsys) == "site.toml"
+    assert "no batch is sent; see uploads in its [outbox]" in called(capsys, "status", "--config", site.toml).out
     said = called(capsys, "outbox", "resume", "--config", site.toml)
     assert said.code == 3
     assert "site.toml stops uploads still" in said.err

@@ -76,8 +76,8 @@ def test_a_file_without_a_reading_is_bad_input(
 
 def test_a_folder_in_place_of_the_file_is_told_by_name(site: LocalSite, capsys: pytest.CaptureFixture[str]) -> None:
     said = replayed(capsys, site, site.state)
-    assert said.code == 5
-    assert "cannot read state: EISDIR" in said.err
+    assert said.code == 2
+    assert "cannot read state: EISDIR\n  check the path: this is a folder" in said.err
 
 
 def test_when_nothing_is_taken_the_reason_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,6 +87,30 @@ def test_when_nothing_is_taken_the_reason_is_told(tmp_path: Path, capsys: pytest
     said = replayed(capsys, site, site.folder / "r.jsonl", "--keep")
     assert "taken 0, not taken 1" in said.out
     assert "research: not granted yet. The operator grants it" in said.err
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('{"kind": "inverter", "fields": {}}', "at_ms is missing"),
+        ('{"kind": 7, "at_ms": 1, "fields": {}}', "kind is no text"),
+        ('{"kind": "inverter", "at_ms": true, "fields": {}}', "at_ms is no whole number"),
+        ('{"kind": "inverter", "at_ms": 1, "fields": []}', "fields is no object"),
+    ],
+)
+def test_of_a_line_that_is_no_reading_the_part_that_is_wrong_is_told(
+    site: LocalSite, line: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (site.folder / "r.jsonl").write_text(line)
+    assert f"line 1: {why}\n" in replayed(capsys, site, site.folder / "r.jsonl", "--keep").err
+
+
+def test_of_readings_that_nobody_took_it_is_told_what_was_counted(
+    site: LocalSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (site.folder / "r.jsonl").write_text(json.dumps({"kind": "toaster", "at_ms": AT, "fields": {"serial": CANARY}}))
+    said = replayed(capsys, site, site.folder / "r.jsonl", "--keep")
+    assert "counted meanwhile: unknown kind 1\n" in said.err
 
 
 def test_cut_closes_open_windows(site: LocalSite, capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,7 +101,7 @@ def test_the_root_of_another_operator_enrols_nothing(
 @pytest.mark.parametrize(
     ("changed", "code", "told"),
     [
-        ({"--root": "none.cose"}, 5, "cannot read none.cose: ENOENT"),
+        ({"--root": "none.cose"}, 2, "cannot read none.cose: ENOENT"),
         ({"--root": "policy.toml"}, 4, "root"),
         ({"--policy": "none.toml"}, 2, "none.toml"),
         ({"--policy": "no_such_profile"}, 2, "no_such_profile"),
@@ -130,6 +130,11 @@ def test_what_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert said.code == 2
     for option in ("--root", "--address", "--code", "--policy or --profile", "init --local DIR"):
         assert option in said.err
+
+
+def test_only_what_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = called(capsys, "init", tmp_path / "home", "--profile", "strictest", "--root", "root.cose")
+    assert said.err.startswith("edge-sdk: init also needs --address, --code\n")
 
 
 def test_local_makes_everything_on_loopback_and_only_once(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_both_shapes_at_once_are_refused(site: LocalSite, capsys: pytest.Capture
 def test_a_site_that_is_not_there_is_told_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = called(capsys, "status", "--config", tmp_path / "site.toml")
     assert said.code == 2
-    assert "cannot read site.toml: ENOENT" in said.err
+    assert said.err == "edge-sdk: cannot read site.toml: ENOENT\n  make a site with 'edge-sdk init'\n"
 
 
 @pytest.mark.parametrize("command", [["status"], ["describe"], ["export"], ["ledger", "show"]])

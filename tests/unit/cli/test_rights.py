@@ -132,6 +132,15 @@ def test_the_same_is_there_as_json(command: Command) -> None:
     assert "how much the energy rose, rounded to 100 Wh" in improvement["views"][0]["leaves"]
 
 
+def test_a_second_copy_does_not_mix_with_the_first(
+    site: LocalSite, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["export", "--format", "csv", "--output", str(tmp_path / "mine"), "--config", str(site.toml)]
+    assert main(words) == 0
+    assert main(words) == 2
+    assert "the folder mine holds an older copy" in capsys.readouterr().err
+
+
 def test_a_site_is_described_with_how_it_stands(site: LocalSite, command: Command) -> None:
     told = command("describe", "--config", site.toml)
     assert told.count("How it stands here: Allowed since") == 3
