@@ -67,7 +67,7 @@ def test_post_quantum_keys_work_the_same(tmp_path: Path) -> None:
 
 def test_a_collector_is_not_founded_over_another(tmp_path: Path) -> None:
     root = found(tmp_path / "c").root
-    with pytest.raises(StorageError):
+    with pytest.raises(ConfigError, match="already holds a collector"):
         found(tmp_path / "c")
     assert pinned_root(Places(tmp_path / "c").read_root()) == root
 
@@ -84,7 +84,7 @@ def test_a_founding_that_was_cut_short_starts_over(tmp_path: Path) -> None:
 
     with pytest.raises(OSError):
         init_collector(tmp_path / "c", founding(), now_s=NOW_S, draw=broken)
-    with pytest.raises(StorageError):
+    with pytest.raises(ConfigError, match="there is no collector"):
         list(open_rows(tmp_path / "c"))
     found(tmp_path / "c")
     assert list(open_rows(tmp_path / "c")) == []
@@ -106,7 +106,7 @@ def test_two_purposes_of_one_name_or_none_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_holds_no_collector_is_told(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="no collector"), open_authority(tmp_path):
+    with pytest.raises(ConfigError, match="no collector"), open_authority(tmp_path):
         pass
 
 
