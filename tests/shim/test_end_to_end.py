@@ -42,6 +42,16 @@ def test_what_an_example_puts_is_what_the_collector_opens(example: str, tmp_path
     assert delivered(site) == sorted(EXPECTED[example])
 
 
+@pytest.mark.slow
+def test_an_example_whom_the_agent_refuses_says_so_and_fails(tmp_path: Path) -> None:
+    site = site_in(tmp_path)
+    program = compile_example("poll_loop.c", header(site), tmp_path)
+    with agent_of(tmp_path, site) as house:
+        done = run(program, house.socket, "another-site", "1", "1", check=False)
+    assert (done.returncode, done.stdout) == (1, "stored 0 sent 0 denied 0 full 0\n")
+    assert "edge_pump answered -14; edge_shim.h says what it means\n" in done.stderr
+
+
 def test_the_examples_are_what_the_readme_says() -> None:
     named = set(re.findall(r"examples/(\w+\.\w+)", (SHIM / "README.md").read_text()))
     assert named == {path.name for path in EXAMPLES.iterdir()} == set(EXPECTED)
