@@ -46,7 +46,7 @@ def assert_is_the_agent(command: list[str]) -> None:
     assert command[:2] == ["edge-sdk", "agent"]
     said = run(*command[1:])
     assert said.code == 2
-    assert said.err.startswith("edge-sdk: agent.toml: ")
+    assert said.err.startswith("edge-sdk: cannot read agent.toml: ENOENT\n")
 
 
 def test_systemd_finds_nothing_wrong_with_the_unit() -> None:
