@@ -90,7 +90,7 @@ class Line:
         self.room = DiskRoom(self.queueing, recording=recording, limits=limits)
         self._rests_until_ms = self._flush_at_ms = self._now_at_ms = self._retry_at_ms = 0
         self._day = -1
-        self._came = 0
+        self._came = self.steps = 0
 
     def tick(self, now: Now) -> int:
         """
@@ -118,6 +118,7 @@ class Line:
         Raises:
             StorageError: when a flush or close that was asked for fails; otherwise it is counted and tried again.
         """
+        self.steps += 1
         self._rests_until_ms = now.mono_ms + REST_MS
         self.binding.decide(now)
         if self.binding.lacks_room:

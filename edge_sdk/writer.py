@@ -2,8 +2,8 @@
 The one thread that owns the state folder.
 
 It has the line look every second or so and step when that is due, or at once when woken, and runs what other threads
-hand it, one job at a time and in order; a step follows a job within :data:`AFTER_JOB_MS`. Nothing else touches a file
-of the folder, so no room needs a lock of its own.
+hand it, one job at a time and in order; a step follows a job within :data:`AFTER_JOB_MS`, a look one that stepped the
+line itself. Nothing else touches a file of the folder, so no room needs a lock of its own.
 """
 
 from __future__ import annotations
@@ -152,15 +152,17 @@ class Writer:
                 jobs, self._jobs = self._jobs, deque()
                 woken, self._woken = self._woken, False
                 ending = self._stopping
+            assert self._line is not None
             for job, future in jobs:
+                steps = self._line.steps
                 self._run_job(job, future)
+                has_work = self._line.steps == steps  # one that stepped leaves nothing to do for those before it either
             if ending:
                 return
             now = self._clock.now()
             if jobs:
-                has_work, due_ms = True, min(due_ms, stepped_ms + AFTER_JOB_MS)
+                due_ms = min(due_ms, stepped_ms + AFTER_JOB_MS)
             if woken or now.mono_ms >= due_ms:
-                assert self._line is not None
                 wait_ms = self._line.step(now) if woken or has_work else self._line.tick(now)
                 has_work, stepped_ms, due_ms = False, now.mono_ms, now.mono_ms + wait_ms
                 self._look(now)

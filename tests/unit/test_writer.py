@@ -23,16 +23,18 @@ class Steps:
     """In the place of a line: counts steps, and fails when told to."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self.stepped = threading.Event()
+        self.steps = 0
+        self.stepped, self.looked = threading.Event(), threading.Event()
         self.fails_with: BaseException | None = None
 
     def tick(self, now: Now) -> int:
-        return self.step(now)
+        self.looked.set()
+        return 60_000
 
     def step(self, now: Now) -> int:
-        self.count += 1
+        self.steps += 1
         self.stepped.set()
+        self.looked.set()
         if self.fails_with is not None:
             raise self.fails_with
         return 60_000
@@ -83,6 +85,25 @@ def test_waking_steps_soon(writer: Writer, steps: Steps) -> None:
     steps.stepped.clear()
     writer.wake()
     assert steps.stepped.wait(5)
+
+
+def test_a_step_follows_a_job(writer: Writer, steps: Steps) -> None:
+    steps.stepped.wait(5)
+    steps.stepped.clear()
+    writer.call(lambda _: None)
+    assert steps.stepped.wait(5)
+
+
+def test_a_look_follows_a_job_that_stepped_itself_and_no_other_step(writer: Writer, steps: Steps) -> None:
+    def step(now: Now) -> int:
+        steps.step(now)
+        steps.looked.clear()
+        return steps.steps
+
+    steps.stepped.wait(5)
+    made = writer.call(step)
+    assert steps.looked.wait(5)
+    assert steps.steps == made
 
 
 def test_it_looked_lately_only_where_it_did(writer: Writer, steps: Steps) -> None:
