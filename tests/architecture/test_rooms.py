@@ -5,9 +5,11 @@ The package keeps to its rooms: tables.py says which, rooms.py checks, test_plan
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import re
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -20,13 +22,17 @@ TOP = Path(__file__).resolve().parents[2]
 SOURCES = TOP / "edge_sdk"
 
 PUBLIC_NAMES = {
+    "BadInput",
     "Config",
     "ConfigError",
     "EdgeError",
     "Event",
+    "Firmware",
+    "FirmwareLink",
     "Gateway",
     "Lane",
     "Mono",
+    "NotProvisioned",
     "Policy",
     "Refused",
     "Request",
@@ -35,6 +41,8 @@ PUBLIC_NAMES = {
     "StorageError",
     "Transport",
     "UplinkError",
+    "WipeReceipt",
+    "WrongHost",
     "__version__",
     "open_batch",
 }
@@ -68,6 +76,17 @@ def test_no_import_goes_in_a_circle() -> None:
 def test_the_public_names_are_the_promised_ones() -> None:
     assert set(edge_sdk.__all__) == PUBLIC_NAMES
     assert all(hasattr(edge_sdk, name) for name in edge_sdk.__all__)
+
+
+def test_what_the_public_object_takes_returns_and_raises_can_be_imported_from_the_top() -> None:
+    methods = [inspect.unwrap(getattr(one, "__func__", one)) for one in vars(edge_sdk.Gateway).values() if callable(one)
+               or isinstance(one, classmethod)]  # fmt: skip
+    public = [method for method in methods if method.__name__ != "__init__"]
+    said = " ".join(f"{method.__doc__ or ''} {method.__annotations__}" for method in public)
+    ours = {name for room in ("gateway", "errors") for name in vars(import_module(f"edge_sdk.{room}"))}
+    assert {"BadInput", "FirmwareLink"} <= set(re.findall(r"\b[A-Z]\w+\b", said)) & ours
+    foreign = {"Any", "Mapping", "Path", "Self", "Sequence"}
+    assert set(re.findall(r"\b[A-Z]\w+\b", said)) & ours - foreign <= PUBLIC_NAMES
 
 
 def test_the_package_under_test_is_the_one_meant() -> None:
