@@ -13,8 +13,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from edge_sdk.core.gathering import block_rows
-from edge_sdk.core.policy import NUMERIC, Field, FieldType, Kind, View
-from edge_sdk.core.written import gathered, rules_of, scaled, sure_floats, sure_integers, value_text
+from edge_sdk.core.policy import Field, Kind, View
+from edge_sdk.core.written import gathered, rules_of, usual_cases, value_text
 
 
 @lru_cache(maxsize=256)
@@ -45,47 +45,19 @@ def write_columns(kind: Kind, views: tuple[View, ...]) -> str:
 def _write_check(declared: Field, at: int) -> list[str]:
     """
     Write what makes canonical values of one column; a field that no reading has is a column of None.
+
+    The usual values are picked from the column and made canonical in one go; where some were not, it gets too short.
     """
     lines = [f"    v{at} = columns.get({declared.name!r})", f"    if v{at} is None:", f"        f{at} = nones"]
-    if cases := _usual_columns(declared, at):
-        lines += ["    else:", f"        types = set(map(type, v{at}))"]
-        for number, (condition, then) in enumerate(cases):
-            lines += [f"        {'elif' if number else 'if'} {condition}:", f"            f{at} = {then}"]
-        return [*lines, "        else:", "            return None"]
-    return [*lines, "    else:", "        return None"]
-
-
-def _usual_columns(declared: Field, at: int) -> list[tuple[str, str]]:
-    """
-    Return the usual cases of one column, as ``written`` has them for a value.
-
-    A number that is none would slip through the least and the greatest; no sum with it is finite.
-    """
-    v = f"v{at}"
-    match declared.type:
-        case declared_type if declared_type in NUMERIC:
-            low, high = sure_floats(declared)
-            least, most = sure_integers(declared)
-            whole, part = scaled("v", declared, int), scaled("v", declared, float)
-            between = f"{low!r} <= min({v}) and max({v}) <= {high!r} and isfinite(sum({v}))"
-            return [
-                (f"types == floats and {between}", f"[({part}).__round__() for v in {v}]"),
-                (
-                    f"types == integers and {least} <= min({v}) and max({v}) <= {most}",
-                    v if whole == "v" else f"[round({whole}) for v in {v}]",
-                ),
+    if cases := usual_cases(declared, "v", at):
+        for usual in cases:
+            lines += [
+                f"    elif type(v{at}[0]) is {usual.type}:",
+                f"        f{at} = [{usual.canonical} for v in v{at} if {usual.condition}]",
             ]
-        case FieldType.TEXT:
-            is_short = f"max(map(len, {v})) <= {declared.max_length}"
-            return [(f"types == texts and {is_short} and ''.join({v}).isascii()", v)]
-        case FieldType.ENUM:
-            return [(f"types == texts and labels_{at}.keys() >= set({v})", f"[labels_{at}[v] for v in {v}]")]
-        case FieldType.FLAGS:
-            return [(f"types == integers and 0 <= min({v}) and max({v}) < {1 << len(declared.values)}", v)]
-        case FieldType.BOOL:
-            return [("types == truths", f"list(map(int, {v}))")]
-        case _:  # addresses and places are parsed, each by itself
-            return []
+        lines += ["    else:", "        return None", f"    if len(f{at}) != len(times):", "        return None"]
+        return lines
+    return [*lines, "    else:", "        return None"]
 
 
 def _write_rows(views: tuple[View, ...], places: dict[str, int]) -> list[str]:

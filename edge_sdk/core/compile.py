@@ -10,7 +10,6 @@ bound is decided by who holds a :class:`CollectGrant`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -127,7 +126,6 @@ def compile_columns(kind: Kind, outlets: Sequence[Outlet], minimise: Minimiser) 
     asked one by one.
     """
     bound = minimise.__globals__  # the sources and blocks are the same ones
-    bound |= {"isfinite": math.isfinite, "floats": {float}, "integers": {int}, "texts": {str}, "truths": {bool}}
     bound |= {f"extend_{at}": outlet.rows.extend for at, outlet in enumerate(outlets)}
     text = write_columns(kind, tuple(outlet.view for outlet in outlets))
     exec(_compiled(text, kind.name), bound)  # noqa: S102 - as above

@@ -91,7 +91,8 @@ def _write_fetch(kind: Kind) -> list[str]:
 
 
 def _write_check(kind: Kind, declared: PolicyField, at: int) -> list[str]:
-    usual = [*_usual_cases(declared, at), (f"v{at} is None", f"f{at} = None; missing += 1")]
+    usual = [(is_usual, f"f{at} = {canonical}") for _, is_usual, canonical in usual_cases(declared, f"v{at}", at)]
+    usual.append((f"v{at} is None", f"f{at} = None; missing += 1"))
     lines = []
     for number, (condition, then) in enumerate(usual):
         lines += [f"    {'elif' if number else 'if'} {condition}:", f"        {then}"]
@@ -106,32 +107,46 @@ def _write_check(kind: Kind, declared: PolicyField, at: int) -> list[str]:
     return lines
 
 
-def _usual_cases(declared: PolicyField, at: int) -> list[tuple[str, str]]:
+class Usual(NamedTuple):
     """
-    Return the usual cases of one field, each as one comparison and what it does; ``reading.check`` does the same.
+    One usual case of a field, as text: the type of such a value, what tells one, and what it is in canonical form.
+    """
 
-    Beside a float value the factor is a float: the same product, and Python has a faster one for two floats.
+    type: str
+    condition: str
+    canonical: str
+
+
+def usual_cases(declared: PolicyField, v: str, at: int) -> list[Usual]:
     """
-    v = f"v{at}"
+    Return the usual cases of the field declared at place *at* for a value that the text calls *v*.
+
+    ``reading.check`` does the same. Beside a float value the factor is a float: the same product, and Python has a
+    faster one for two floats. Two comparisons are faster than a chain, and no number that is none passes them.
+    """
     match declared.type:
         case declared_type if declared_type in NUMERIC:
             low, high = sure_floats(declared)
             least, most = sure_integers(declared)
             whole, part = scaled(v, declared, int), scaled(v, declared, float)
             return [
-                (f"type({v}) is float and {low!r} <= {v} <= {high!r}", f"f{at} = ({part}).__round__()"),
-                (f"type({v}) is int and {least} <= {v} <= {most}", f"f{at} = {v if whole == v else f'round({whole})'}"),
+                _usual("float", v, f"({part}).__round__()", f"{low!r} <= {v}", f"{v} <= {high!r}"),
+                _usual("int", v, v if whole == v else f"round({whole})", f"{least} <= {v}", f"{v} <= {most}"),
             ]
         case FieldType.TEXT:
-            return [(f"type({v}) is str and len({v}) <= {declared.max_length} and {v}.isascii()", f"f{at} = {v}")]
+            return [_usual("str", v, v, f"len({v}) <= {declared.max_length}", f"{v}.isascii()")]
         case FieldType.ENUM:
-            return [(f"type({v}) is str and {v} in labels_{at}", f"f{at} = labels_{at}[{v}]")]
+            return [_usual("str", v, f"labels_{at}[{v}]", f"{v} in labels_{at}")]
         case FieldType.FLAGS:
-            return [(f"type({v}) is int and 0 <= {v} < {1 << len(declared.values)}", f"f{at} = {v}")]
+            return [_usual("int", v, v, f"0 <= {v}", f"{v} < {1 << len(declared.values)}")]
         case FieldType.BOOL:
-            return [(f"type({v}) is bool", f"f{at} = int({v})")]
+            return [_usual("bool", v, f"int({v})")]
         case _:  # addresses and places are parsed
             return []
+
+
+def _usual(type_name: str, v: str, canonical: str, *conditions: str) -> Usual:
+    return Usual(type_name, " and ".join((f"type({v}) is {type_name}", *conditions)), canonical)
 
 
 def scaled(v: str, declared: PolicyField, as_number: type) -> str:
