@@ -204,6 +204,15 @@ def size(path: Path) -> int:
     return 0
 
 
+def identity(path: Path) -> tuple[int, int]:
+    """
+    Return the device and the inode of *path*, which are its own by whatever name it is reached.
+    """
+    with told(path, "look at"):
+        found = path.stat()
+    return found.st_dev, found.st_ino
+
+
 def tree(folder: Path) -> list[Path]:
     """
     Return every file below *folder*, by name.

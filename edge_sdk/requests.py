@@ -1,9 +1,9 @@
 """
 How a command reaches a running gateway: one small file in the state folder, and one with the answer.
 
-A command that finds the folder in use leaves a request there; the gateway, which looks every 1.1 seconds, does what it
-says on the writer's thread and answers. Who may write the folder may ask: it is 0700. A request says what to do, never
-what was measured.
+A command that finds the folder in use leaves a request there and rings (``bell``); the gateway does what it says on the
+writer's thread and answers. Where it does not hear, it looks every 1.1 seconds. Who may write the folder may ask: it is
+0700. A request says what to do, never what was measured.
 
 Files: request, answer.
 """
@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from edge_sdk import files
+from edge_sdk import bell, files
 from edge_sdk.clock import Now
 from edge_sdk.core import cbor
 from edge_sdk.core.shape import array, boolean, octets, text
@@ -57,6 +57,7 @@ def ask(folder: Path, asked: Asked) -> None:
     """
     files.remove(folder / "answer")
     files.write(folder / "request", cbor.encode([str(asked.wish), asked.name, asked.content]))
+    bell.ring(folder)
 
 
 def take_request(folder: Path) -> Asked | None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Self, TypeVar
 
+from edge_sdk import bell
 from edge_sdk.carrying import let_go
 from edge_sdk.clock import Now, mono_ms
 from edge_sdk.config import Config
@@ -145,10 +146,11 @@ class Running:
         try:
             delivering = asyncio.create_task(self.deliver_receipts(self._stopped))
             try:
-                await drive(
-                    self.site.uplink, self._transport, on_writer=self._writer.call_async,
-                    watch=self._writer.watch_async, stopped=self._stopped,
-                )  # fmt: skip
+                with bell.hung(self.site.config.folder, self._look):
+                    await drive(
+                        self.site.uplink, self._transport, on_writer=self._writer.call_async,
+                        watch=self._writer.watch_async, stopped=self._stopped,
+                    )  # fmt: skip
             finally:
                 delivering.cancel()
                 await asyncio.wait({delivering})
@@ -296,6 +298,10 @@ class Running:
                 loop.call_soon_threadsafe(stopped.set)
         if self._thread is not None:
             self._thread.join()
+
+    def _look(self) -> None:
+        if self.site.line.desk.is_asked:
+            self._writer.wake()
 
     def _send_in_thread(self) -> None:
         try:

@@ -20,7 +20,7 @@ GROUND: Final = frozenset({"core", "errors"})
 FLOOR: Final = (
     GROUND
     | {"files", "clock", "events", "transport", "marks", "release", "disk_errors"}
-    | {"keystore", "carrying", "floorpage", "toml_file", "order"}
+    | {"keystore", "carrying", "floorpage", "toml_file", "order", "bell"}
 )
 SIBLINGS: Final = frozenset(
     {"recording", "vault", "keypage", "outbox", "ledger", "requests", "config", "policy_file"}
@@ -52,6 +52,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "release": frozenset(),
     "marks": GROUND,
     "order": GROUND,
+    "bell": GROUND | {"files"},
     "keystore": GROUND | {"files"},
     "floorpage": GROUND | {"files"},
     "toml_file": GROUND | {"files"},
@@ -149,7 +150,7 @@ TIME_ROOMS: Final = frozenset({"clock", "bench.meter"})
 ENTROPY_ROOMS: Final = frozenset({"opening", "cli", "collector", "bench.workload"})
 ASYNC_ROOMS: Final = frozenset(
     {
-        *("transport", "carrying", "http_transport", "uplink", "courier", "lanes", "hearing", "enrol"),
+        *("bell", "transport", "carrying", "http_transport", "uplink", "courier", "lanes", "hearing", "enrol"),
         *("running", "gateway", "agent", "doctor", "bench", "sources", "cli", "collector"),
     }
 )
