@@ -35,11 +35,12 @@ help:  ## Say what can be made
 demo: $(VENV)/.demo  ## Install, then run the whole line on measured data with loopback HTTP
 	$(VENV)/bin/edge-sdk demo
 
-test: check $(WHEEL)/.installed  ## Static checks, then all tests (but the slow ones) on the built wheel
+test:  ## Static checks, then all tests (but the slow ones) on the built wheel
+	@$(MAKE) --no-print-directory --output-sync=target -j2 check $(WHEEL)/.installed
 	@$(MAKE) --no-print-directory --output-sync=target -j3 $(PARTS)
 
 # Three lanes for two cores, since a third of the time a lane waits for an event: what is pure, measured for coverage,
-# and then a part of the rest; what others start as a process; beside them what is left.
+# and then a part of the rest; what others start as a process; beside them what is left. What reads only sources has run.
 PARTS := part-core part-process part-shell
 CORE_TESTS := tests/unit/core tests/property tests/vectors tests/privacy
 MORE_TESTS := tests/unit tests/docs tests/profiles
@@ -54,9 +55,10 @@ part-process:
 	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) $(SLOW) $(PROCESS_TESTS)
 
 part-shell:
-	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) $(SLOW) tests $(patsubst %,--ignore=%,$(CORE_TESTS) $(MORE_TESTS) $(PROCESS_TESTS))
+	$(BESIDE) $(WHEEL)/bin/python $(PYTEST) $(SLOW) tests $(patsubst %,--ignore=%,$(CORE_TESTS) $(MORE_TESTS) $(PROCESS_TESTS) tests/architecture)
 
-test-all: check $(WHEEL)/.installed  ## The same with the slow tests; a skipped test is a failure
+test-all:  ## The same with the slow tests; a skipped test is a failure
+	@$(MAKE) --no-print-directory --output-sync=target -j2 check $(WHEEL)/.installed
 	@EDGE_TEST_ALL=1 $(MAKE) --no-print-directory --output-sync=target -j3 SLOW='-m "slow or not slow"' $(PARTS)
 
 test-faults: $(WHEEL)/.installed  ## Kills, power cuts and media that refuse, on all cores, and a table of it; FULL=1: all of them
