@@ -20,6 +20,7 @@ from typing import Final
 from edge_sdk import files
 
 _DEAF_S: Final = 0.25  # after each ring; who rings meanwhile is heard then
+_AT_ONCE: Final = 64  # rings that count as one
 
 
 def ring(folder: Path) -> None:
@@ -36,33 +37,44 @@ def hung(folder: Path, heard: Callable[[], None]) -> Iterator[None]:
     Have the running event loop call *heard* whenever somebody rang for *folder*; nothing where no bell can be hung.
     """
     loop = asyncio.get_running_loop()
-    with _new_socket() as bell:
-        try:
-            bell.bind(_name(folder))
-        except OSError:
-            yield
-            return
-        waits: asyncio.TimerHandle | None = None
+    bell = _bound(folder)
+    if bell is None:
+        yield
+        return
+    waits: asyncio.TimerHandle | None = None
 
-        def listen() -> None:
-            loop.add_reader(bell, answer)
+    def listen() -> None:
+        loop.add_reader(bell, answer)
 
-        def answer() -> None:
-            nonlocal waits
-            loop.remove_reader(bell)
-            with contextlib.suppress(OSError):  # until nobody rings any more
-                while True:
-                    bell.recv(1)
-            waits = loop.call_later(_DEAF_S, listen)
-            heard()
+    def answer() -> None:
+        nonlocal waits
+        loop.remove_reader(bell)
+        with contextlib.suppress(OSError):
+            for _ in range(_AT_ONCE):  # who rings faster than this is read has the rest wait
+                bell.recv(1)
+        waits = loop.call_later(_DEAF_S, listen)
+        heard()
 
-        listen()
-        try:
-            yield
-        finally:
-            loop.remove_reader(bell)
-            if waits is not None:
-                waits.cancel()
+    listen()
+    try:
+        yield
+    finally:
+        loop.remove_reader(bell)
+        if waits is not None:
+            waits.cancel()
+        bell.close()
+
+
+def _bound(folder: Path) -> socket.socket | None:
+    bell = None
+    try:
+        bell = _new_socket()
+        bell.bind(_name(folder))
+    except OSError:
+        if bell is not None:
+            bell.close()
+        return None
+    return bell
 
 
 def _new_socket() -> socket.socket:

@@ -89,6 +89,24 @@ def test_who_rings_while_nobody_listens_is_heard_right_after(tmp_path: Path) -> 
 
 def test_to_ring_where_no_bell_hangs_is_harmless(tmp_path: Path) -> None:
     bell.ring(tmp_path)
+    bell.ring(tmp_path / "no folder")
+
+
+def test_for_a_folder_that_nobody_can_look_at_no_bell_is_hung_and_nothing_fails(tmp_path: Path) -> None:
+    async def nothing() -> None:
+        await asyncio.sleep(0)
+
+    assert rings(tmp_path / "no folder", nothing) == 0
+
+
+def test_no_descriptor_is_kept_whatever_came_of_the_bell(tmp_path: Path) -> None:
+    async def once() -> None:
+        bell.ring(tmp_path)
+
+    before = len(os.listdir("/proc/self/fd"))
+    for folder in (tmp_path, tmp_path / "no folder") * 3:
+        rings(folder, once)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_bell_that_was_taken_down_can_be_hung_again(tmp_path: Path) -> None:
