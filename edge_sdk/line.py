@@ -120,6 +120,7 @@ class Line:
         """
         self.steps += 1
         self._rests_until_ms = now.mono_ms + REST_MS
+        self._try(lambda: self.desk.serve(now))  # first: what was asked for is decided on at once
         self.binding.decide(now)
         if self.binding.lacks_room:
             self.room.relieve()
@@ -132,7 +133,6 @@ class Line:
         if (order := self.consent.due_order(now)) is not None:
             self._obey(order, now)
         self.incidents.look(now, {name: self.recording.counts[name] + self.queueing.counts[name] for name in DAMAGE})
-        self._try(lambda: self.desk.serve(now))
         if cut:
             self.binding.cut()
         held_rows = self._take(now)

@@ -4,11 +4,13 @@ Consent that is given more than once: each time under another grant, and withdra
 
 from __future__ import annotations
 
+from edge_sdk import requests
 from edge_sdk.clock import wall_s
 from edge_sdk.collector import folder as collecting
 from edge_sdk.collector import operating
 from edge_sdk.core.claims import Status
 from edge_sdk.opening import Site
+from edge_sdk.requests import Asked, Wish
 from tests import site as sites
 from tests.site import LocalSite, reading
 
@@ -70,3 +72,16 @@ def test_a_grant_in_force_keeps_its_pseudonyms_when_the_one_before_is_withdrawn(
         assert parts.line.rooms.vault.ring.pseudonyms["improvement"][1].reveal() == before
     with sites.opened(site) as parts:
         assert parts.line.recording.record("inverter", reading(3), parts.clock.now().wall_ms) == 2
+
+
+def test_a_withdrawal_that_comes_by_file_is_in_force_when_the_look_that_finds_it_is_over(site: LocalSite) -> None:
+    with sites.opened(site) as parts:
+        parts.line.step(parts.clock.now())
+        assert parts.line.recording.record("inverter", reading(0), parts.clock.now().wall_ms) == 2
+        (device,) = collecting.devices(site.collector)
+        site.set_grant("improvement", Status.WITHDRAWN)
+        statement = operating.statement(site.collector, device.generation, now_s=wall_s())
+        requests.ask(site.state, Asked(Wish.IMPORT, content=statement))
+        parts.line.tick(parts.clock.now())
+        assert parts.line.recording.record("inverter", reading(1), parts.clock.now().wall_ms) == 1
+        assert keys_of_improvement(parts) == 0
