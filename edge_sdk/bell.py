@@ -1,5 +1,5 @@
 """
-How a command has a running gateway look at once, which looks by itself every 1.1 seconds only.
+How a command has a running gateway look at once, which looks by itself every 2.2 seconds only.
 
 An empty datagram to a socket in Linux's abstract namespace, named by the device and inode of the state folder: no file
 that could be copied, left behind or have to be erased. It says nothing and permits nothing; what is asked lies in the

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 USER_AGENT = "edge-sdk/1"  # the protocol's version, not the release: releases differ between devices
 TIME_PATH = "/v1/time"
 _PIN_BYTES = 32
+_KEPT_S = 30.0  # a connection that nothing goes over, within an epoch: servers keep one for a minute as a rule
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which the ssl module does not name
 
 
@@ -125,7 +126,9 @@ class HttpTransport:
 
         return aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            connector=aiohttp.TCPConnector(ssl=_pinned(self._pins) if self._pins else True, limit=2),
+            connector=aiohttp.TCPConnector(
+                ssl=_pinned(self._pins) if self._pins else True, limit=2, keepalive_timeout=_KEPT_S
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT},
             skip_auto_headers=("Accept", "Accept-Encoding"),

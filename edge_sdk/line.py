@@ -36,9 +36,9 @@ from edge_sdk.sealing import Rooms, SealTimes
 from edge_sdk.streams import Stream, prepare
 from edge_sdk.telling import Telling
 
-TICK_MS = 1_100  # how often it looks for what is asked by file, and for a clock that was set: under once a second
+TICK_MS = 2_200  # how often it looks for a clock that was set, an alarm, and what nobody rang for
 NOW_EVERY_MS = 10_000  # alarms close batches no more often than this
-REST_MS = 5_000  # all else waits as long while nothing asks for it: rows wait in memory until the next flush anyway
+REST_MS = 10_000  # all else waits as long while nothing asks for it: rows wait in memory until the next flush anyway
 RETRY_MS = 5_000  # after a failed write: the disk may have room again
 
 _Entry = tuple[Stream, CollectGrant | None]  # a stream to journal, and the grant its rows are kept under
@@ -368,7 +368,7 @@ class Line:
         for plan in plans:
             held = plan.stream.seal(self.rooms, grant=plan.grant, recipient=plan.recipient, about=about)
             sealed += [(plan.stream.record.purpose, one.size) for one in held]
-            plan.stream.rejournal_windows(self.rooms)
+            plan.stream.rejournal_windows(self.rooms, memory)
         for stream, grant in journal:
             if grant is not None:
                 stream.journal(self.rooms, grant=grant, memory=memory)

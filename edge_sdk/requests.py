@@ -2,7 +2,7 @@
 How a command reaches a running gateway: one small file in the state folder, and one with the answer.
 
 A command that finds the folder in use leaves a request there and rings (``bell``); the gateway does what it says on the
-writer's thread and answers. Where it does not hear, it looks every 1.1 seconds. Who may write the folder may ask: it is
+writer's thread and answers. Where it does not hear, it looks every 2.2 seconds. Who may write the folder may ask: it is
 0700. A request says what to do, never what was measured.
 
 Files: request, answer.
@@ -94,7 +94,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._request = folder / "request"  # joined once: it is looked for every second
+        self._request = folder / "request"  # joined once: it is looked for at each look
         self._doers: dict[Wish, Callable[[Asked, Now], None]] = {}
         self._is_busy = False
         self._asked: Asked | None = None  # done and not answered yet

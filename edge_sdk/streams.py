@@ -190,7 +190,7 @@ class Stream:
                 part = rows[start : start + JOURNAL_ROWS]
                 body = self._wrap(encode_tables(self.purpose.views, {at: part}, memory), "pending", rooms)
                 rooms.outbox.put_pending(self.row, self.record.batch, len(part), body)
-        self._journal_windows(rooms)
+        self._journal_windows(rooms, memory)
 
     def mark_journalled(self) -> None:
         """
@@ -267,12 +267,12 @@ class Stream:
             if outlet.windows is not None:
                 outlet.windows.discard()
 
-    def rejournal_windows(self, rooms: Rooms) -> None:
+    def rejournal_windows(self, rooms: Rooms, memory: Memory | None) -> None:
         """
         Write the open windows under the new batch's key, or forget them when there are none; inside a transaction.
         """
         if self.has_windows and not self.record.ended:
-            self._journal_windows(rooms)
+            self._journal_windows(rooms, memory)
         else:
             rooms.outbox.drop_partial(self.row)
 
@@ -333,11 +333,12 @@ class Stream:
             if windows is not None:
                 windows.restore(snapshot, self.source_tagger(), mono_ms)
 
-    def _journal_windows(self, rooms: Rooms) -> None:
+    def _journal_windows(self, rooms: Rooms, memory: Memory | None) -> None:
         tag_of = self.source_tagger()
+        packed = None if memory is None else memory.windows
         with rooms.record_lock:
             snapshots: list[cbor.Value] = [
-                [at, outlet.windows.snapshot(tag_of)]
+                [at, outlet.windows.snapshot(tag_of, packed)]
                 for at, outlet in enumerate(self.outlets)
                 if outlet.windows is not None
             ]

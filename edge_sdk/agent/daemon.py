@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections import Counter
@@ -29,6 +30,7 @@ from edge_sdk.events import Event, tell
 ACCEPTED_AT_ONCE: Final = 32
 CHECK_EVERY_S: Final = TTL_MS / 3000  # without systemd: with the refresh of what is granted, in one wake-up
 _TRY_LISTENING_S: Final = 1.0  # after the process ran out of descriptors
+_GARBAGE_AFTER: Final = 10_000  # objects: as many as rows wait, which are no garbage and were walked every 700
 
 
 def serve(settings: Settings, *, closed: Callable[[str, str], None]) -> None:
@@ -90,6 +92,7 @@ class Agent:
         self._listen()  # before the sites are opened: firmware may have to answer a wipe that was cut off
         try:
             await asyncio.gather(*(site.open() for site in self._sites.values()))
+            _look_for_garbage_less()
             self._tell_ready()
             self._start(self._watch())
             await self._stop
@@ -202,3 +205,11 @@ class Agent:
         task = self._loop.create_task(work)
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
+
+
+def _look_for_garbage_less() -> None:
+    """
+    Leave what is loaded by now out of every later search for cycles, and search when more has come.
+    """
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_AFTER, *gc.get_threshold()[1:])

@@ -15,6 +15,7 @@ is ``(at_ms, *values)`` with a value for each field that any view gathers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -54,7 +55,8 @@ class Taking(NamedTuple):
     How one view gathers a block: what it adds up, by slot and column, and all else by column; or ``every`` field so.
 
     Args:
-        kin: equal where another view gathers the same into the same slots, whatever it makes of them in the end.
+        kin: equal where another view gathers the same into the same slots, whatever it makes of them in the end; the
+            same object among takers of one block.
     """
 
     totals: tuple[tuple[int, int], ...]
@@ -70,12 +72,12 @@ def block_rows(kind: Kind) -> int:
     return max(1, min(_BLOCK_ROWS, _BLOCKS_ROWS // kind.max_sources))
 
 
-def slot_places(view: View) -> list[int]:
+def slot_places(fields: Sequence[ViewField]) -> list[int]:
     """
-    Return where in a pane the slots of each field of *view* begin; a field without a window has none (-1).
+    Return where in a pane the slots of each of the *fields* of a view begin; a field without a window has none (-1).
     """
     places, place = [], SLOTS
-    for view_field in view.fields:
+    for view_field in fields:
         places.append(place if view_field.window else -1)
         place += len(_EMPTY[view_field.window]) if view_field.window else 0
     return places
@@ -99,10 +101,11 @@ class Gathering:
     def __init__(self, view: View, show: Mapping[str, Callable[[str], Any]]) -> None:
         self._fields = [
             _Gathered(view_field, slot, _GATHER[view_field.window], _allowing(view_field, show))
-            for view_field, slot in zip(view.fields, slot_places(view), strict=True)
+            for view_field, slot in zip(view.fields, slot_places(view.fields), strict=True)
             if view_field.window
         ]
-        self._ends = [(one.view_field, one.slot, _plain_mean(one.view_field)) for one in self._fields]
+        self._ends = _ends(view.fields)
+        self._has_deltas = any(one.gather is _rise for one in self._fields)
         self.empty = [slot for view_field in view.fields if view_field.window for slot in _EMPTY[view_field.window]]
 
     def taking(self, columns: Sequence[str]) -> Taking:
@@ -118,14 +121,26 @@ class Gathering:
             tuple((field.slot, at, _sameness(field.view_field)) for field, at in every),
         )
 
-    def finish(self, pane: Pane, carry: dict[int, int], carry_ms: int = 0) -> list[Any]:
+    def finish(self, pane: Pane, carry: dict[int, int], carry_ms: int, block: Block | None) -> list[Any]:
         """
         Return what leaves of a folded *pane*, for each field of the view that has a window.
 
         Args:
             carry: the last value of each delta in the window before, by its slot; brought up to this one.
             carry_ms: when that was read, where this window may have readings from before.
+            block: the last that the pane had a part in; it knows what a twin of it came to.
         """
+        if block is None or not block.has_twins or self._has_deltas:
+            return self._finish_each(pane, carry, carry_ms)
+        if block.finished is not None:
+            ends, slots, values = block.finished
+            if ends is self._ends and slots == pane[SLOTS:]:
+                return list(values)
+        values = self._finish_each(pane, carry, carry_ms)
+        block.finished = self._ends, pane[SLOTS:], tuple(values)
+        return values
+
+    def _finish_each(self, pane: Pane, carry: dict[int, int], carry_ms: int) -> list[Any]:
         return [
             (2 * pane[slot] + pane[slot + 1] * factor) // (2 * pane[slot + 1] * factor)  # as shape_mean: most are means
             if factor and pane[slot + 1]
@@ -168,9 +183,11 @@ class Block:
         row: the first of them.
         takers: those panes, and how each is gathered.
         home: where it stands until it is dissolved.
+
+    ``finished`` is by what rules one of them was finished, what it held then and what that came to.
     """
 
-    __slots__ = ("_home", "_source", "_twins", "end", "rows", "start")
+    __slots__ = ("_home", "_source", "_twins", "end", "finished", "has_twins", "rows", "start")
 
     def __init__(
         self, source: str, row: tuple[Any, ...], takers: Sequence[tuple[Pane, Taking]], home: dict[str, Block]
@@ -180,6 +197,8 @@ class Block:
         self.rows = [row]
         self._source = source
         self._twins = _twins(takers)
+        self.has_twins = len(self._twins) < len(takers)
+        self.finished: tuple[object, list[Any], tuple[Any, ...]] | None = None
         self._home = home
 
     def fold(self) -> None:
@@ -228,7 +247,7 @@ class Block:
 def _twins(takers: Sequence[tuple[Pane, Taking]]) -> list[tuple[Pane, Taking, list[Pane]]]:
     found: list[tuple[Pane, Taking, list[Pane]]] = []
     for pane, taking in takers:
-        alike = (one[2] for one in found if one[1].kin == taking.kin and one[0][SLOTS:] == pane[SLOTS:])
+        alike = (one[2] for one in found if one[1].kin is taking.kin and one[0][SLOTS:] == pane[SLOTS:])
         others = next(alike, None)
         if others is None:
             found.append((pane, taking, []))
@@ -244,6 +263,15 @@ def _sameness(view_field: ViewField) -> object:
     if view_field.text is TextRule.PSEUDONYM:
         return object()
     return view_field.window, view_field.clip, view_field.text, view_field.amount
+
+
+@lru_cache(maxsize=256)
+def _ends(fields: Sequence[ViewField]) -> list[tuple[ViewField, int, int]]:
+    """
+    Return by what rule each slot ends, and the factor where that is a plain mean; one object for fields that are alike.
+    """
+    places = zip(fields, slot_places(fields), strict=True)
+    return [(view_field, slot, _plain_mean(view_field)) for view_field, slot in places if view_field.window]
 
 
 def _plain_mean(view_field: ViewField) -> int:

@@ -27,7 +27,10 @@ class Joints:
 
     def __init__(self, windows: Sequence[WindowSet], columns: Sequence[str]) -> None:
         self.open: dict[str, Block] = {}
-        self._takers = [(one, one.taking(columns)) for one in windows]
+        kins: dict[object, tuple[object, ...]] = {}
+        takings = [one.taking(columns) for one in windows]
+        alike = [taking._replace(kin=kins.setdefault(taking.kin, taking.kin)) for taking in takings]
+        self._takers = list(zip(windows, alike, strict=True))
 
     def join(self, source: str, at_ms: int, row: tuple[Any, ...]) -> int:
         """

@@ -27,6 +27,9 @@ _AGAIN, _OTHER = 0, 1  # how a column is stored that is like the first, and one 
 _CODES: Final = {4: "i", 8: "q"}  # and the bytes of a number in one that is
 
 
+Packed = list[tuple[list[Sequence[Any]], list[Any]]]  # columns, and what was made of them
+
+
 class KeptTrail(NamedTuple):
     """
     What a snapshot holds of one source: the panes are folded, the older first.
@@ -42,9 +45,12 @@ class KeptTrail(NamedTuple):
     panes: Sequence[Pane]
 
 
-def packed_trails(trails: Sequence[KeptTrail]) -> list[Any]:
+def packed_trails(trails: Sequence[KeptTrail], packed: Packed | None = None) -> list[Any]:
     """
     Return *trails* as plain values, none where there are none.
+
+    Args:
+        packed: what other views' panes were packed to; those of a view that gathers the same are packed once.
     """
     if not trails:
         return []
@@ -57,7 +63,7 @@ def packed_trails(trails: Sequence[KeptTrail]) -> list[Any]:
         [list(chain.from_iterable(carry.items())) for carry in carries] if any(carries) else [],
         bytes(map(len, panes)),
         _packed([closed_until, tuple(map(len, tags))]),
-        _packed([counts, starts, partial, *slots]),
+        _packed_once([counts, starts, partial, *slots], packed),
     ]
 
 
@@ -93,6 +99,16 @@ def _pairs(flat: Sequence[int]) -> dict[int, int]:
 
 def _pane(head: Sequence[int], slots: Sequence[Any]) -> Pane:
     return [*head, 0, None, None, *slots]
+
+
+def _packed_once(columns: list[Sequence[Any]], packed: Packed | None) -> list[Any]:
+    if packed is None:
+        return _packed(columns)
+    made = next((made for known, made in packed if known == columns), None)
+    if made is None:
+        made = _packed(columns)
+        packed.append((columns, made))
+    return made
 
 
 def _packed(columns: Sequence[Sequence[Any]]) -> list[Any]:

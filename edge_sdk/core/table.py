@@ -162,7 +162,7 @@ def _previous(groups: Sequence[int], count: int) -> itemgetter[Any]:
 class Memory:
     """
     What was packed so far, for tables that are encoded at one time: purposes that share a column pack it once, and
-    those that share all rows of a view pack and deflate them once.
+    those that share all rows of a view pack and deflate them once, and open windows that hold the same.
 
     It holds what readings said: let it go with the transaction.
     """
@@ -171,6 +171,7 @@ class Memory:
         self._grouped: dict[tuple[Any, ...], Grouped] = {}
         self._tables: dict[tuple[Any, ...], list[tuple[Sequence[Row], list[Any]]]] = {}
         self.deflated: dict[bytes, bytes] = {}
+        self.windows: list[tuple[list[Sequence[Any]], list[Any]]] = []  # as snapshots packs them
 
     def table(self, view: View, rows: Sequence[Row]) -> list[Any]:
         """

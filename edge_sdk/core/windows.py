@@ -28,7 +28,7 @@ from edge_sdk.core.gathering import (
     Pane,
 )
 from edge_sdk.core.policy import View
-from edge_sdk.core.snapshots import KeptTrail, packed_trails, whole_trails
+from edge_sdk.core.snapshots import KeptTrail, Packed, packed_trails, whole_trails
 from edge_sdk.core.table import Row
 
 
@@ -175,9 +175,12 @@ class WindowSet:
         self._trails.clear()
         self._since = None
 
-    def snapshot(self, tag_of: Callable[[str], bytes]) -> list[Any]:
+    def snapshot(self, tag_of: Callable[[str], bytes], packed: Packed | None = None) -> list[Any]:
         """
         Return all open windows as plain values, raw sources replaced by their tags.
+
+        Args:
+            packed: what snapshots of other views made at this time hold; this one's is added.
         """
         kept = []
         for source, trail in self._trails.items():
@@ -189,7 +192,7 @@ class WindowSet:
                 trail.tag = tag_of(source) if isinstance(source, str) else source
             shown = panes[-1][SOURCE] if panes else None
             kept.append(KeptTrail(trail.tag, shown, trail.closed_until, trail.carry, panes))
-        return packed_trails(kept)
+        return packed_trails(kept, packed)
 
     def restore(self, stored: list[Any], tag_of: Callable[[str], bytes], mono_ms: int) -> None:
         """
@@ -256,8 +259,9 @@ class WindowSet:
         trail.previous = trail.current = None
 
     def _close(self, trail: _Trail, pane: Pane) -> None:
+        block = pane[BLOCK]
         _dissolve(pane)
-        values = self._gathering.finish(pane, trail.carry, trail.carry_ms)
+        values = self._gathering.finish(pane, trail.carry, trail.carry_ms, block)
         for at in self._source_places:
             values.insert(at, pane[SOURCE])
         trail.closed_until = pane[END]

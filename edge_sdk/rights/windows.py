@@ -51,7 +51,7 @@ def open_sources(view: View, snapshot: Sequence[Any]) -> tuple[OpenSource, ...]:
     """
     Return what ``WindowSet.snapshot`` of *view* holds.
     """
-    by_place = {place: entry for place, entry in zip(slot_places(view), view.fields, strict=True) if place >= 0}
+    by_place = {place: entry for place, entry in zip(slot_places(view.fields), view.fields, strict=True) if place >= 0}
     return tuple(
         OpenSource(
             kind=view.kind.name,

@@ -15,6 +15,7 @@ import pytest
 
 from edge_sdk.clock import wall_s
 from edge_sdk.collector import folder as collecting
+from edge_sdk.line import TICK_MS
 from tests import site as sites
 from tests.fault.clock import Boot, WrongClock, booted
 from tests.fault.recorder import missing
@@ -88,10 +89,10 @@ def test_a_clock_that_is_stepped_while_the_gateway_runs_destroys_nothing(
     with booted(site, clock) as boot:
         before = boot.record(0, 60)
         clock.set(error_s)
-        time.sleep(2.5)  # the line steps once a second
+        time.sleep(2 * TICK_MS / 1000)  # the line looks once in that time
         during = boot.record(60, 60)
         clock.set(0)
-        time.sleep(1.5)
+        time.sleep(2 * TICK_MS / 1000)
         after = boot.record(120, 5)
         boot.end()
     assert before["rows"] <= during["rows"] <= after["rows"]

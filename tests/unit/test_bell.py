@@ -141,6 +141,7 @@ def test_what_is_asked_of_a_running_gateway_is_done_at_once_where_it_hears(
     site: LocalSite, monkeypatch: pytest.MonkeyPatch, is_deaf: bool
 ) -> None:
     monkeypatch.setattr("edge_sdk.line.TICK_MS", NEVER_MS)
+    site.edit(('jitter = "1ms"', 'jitter = "1d"'))  # what the uplink does would have it look as well
     if is_deaf:
         monkeypatch.setattr(bell, "ring", lambda _: None)
 

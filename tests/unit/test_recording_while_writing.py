@@ -46,7 +46,7 @@ def test_windows_that_are_stored_while_readings_come_in_lose_none(tmp_path: Path
         while feeder.is_alive():
             with line.rooms.outbox.transaction():
                 prepare([stream], line.rooms)
-                stream.rejournal_windows(line.rooms)
+                stream.rejournal_windows(line.rooms, None)
             rows += 1
         feeder.join()
         with line.recording.lock:
