@@ -40,8 +40,8 @@ class Recording:
 
     Args:
         room: readings held in memory for the writer, at most.
-        wake_after: readings after which the writer is woken early.
-        wake: called, from the recording thread, when that many are waiting.
+        wake_after: readings after which the writer is woken early, where rows wait that were made of them.
+        wake: called, from the recording thread, when that is so.
     """
 
     def __init__(self, *, room: int, wake_after: int, wake: Callable[[], None]) -> None:
@@ -98,7 +98,7 @@ class Recording:
             taken = minimise(fields, at_ms)
             left = self._left = self._left - 1
             if left == self._wake_at or not left:
-                self._wake()
+                self._wake_for_rows()
             return taken
 
     def record_many(self, kind: str, readings: Sequence[tuple[int, Mapping[str, Any]]]) -> int:
@@ -308,8 +308,20 @@ class Recording:
         if taken is not None:
             self._left = after
             if before > self._wake_at >= after or not after:
-                self._wake()
+                self._wake_for_rows()
         return taken
+
+    def _wake_for_rows(self) -> None:
+        """
+        Wake the writer where many rows wait for it, or half of the room is taken; else ask again as many readings on.
+
+        Of readings that windows gather there are few rows, and a step that finds none costs as much as fifty readings.
+        """
+        waiting = max((len(outlet.rows) for outlets in self._bound[1].values() for outlet in outlets), default=0)
+        if 2 * waiting >= self._wake_after or 2 * self._left <= self._given:
+            self._wake()
+        else:
+            self._wake_at = self._left - self._wake_after
 
     def _compile_columns(self, kind: str) -> ByColumn:
         kinds, outlets = self._bound

@@ -124,7 +124,7 @@ class Desk:
         """
         if self._is_busy:
             return
-        asked = take_request(self._folder)
+        asked = take_request(self._folder) if self.is_asked else None
         if asked is None or asked != self._asked:
             self._asked, self._said = asked, (True, "done") if asked is None else self._do(asked, now)
         if asked is not None:

@@ -161,14 +161,7 @@ def seal_record(entry: PurposeEntry, record: Record, draw: Draw) -> bytes:
     """
     Return *record* under the purpose key of *entry*.
     """
-    return seal_encoded(entry, encode_record(record), draw)
-
-
-def seal_encoded(entry: PurposeEntry, encoded: bytes, draw: Draw) -> bytes:
-    """
-    Return an encoded record under the purpose key of *entry*.
-    """
-    return wrap(entry.key, draw(NONCE_BYTES), encoded, entry.ref)
+    return wrap(entry.key, draw(NONCE_BYTES), encode_record(record), entry.ref)
 
 
 def encode_record(record: Record) -> bytes:

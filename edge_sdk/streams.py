@@ -14,7 +14,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from edge_sdk.core import cbor
@@ -29,7 +29,7 @@ from edge_sdk.core.table import Memory, Row, decode_tables, encode_tables
 from edge_sdk.errors import BadInput
 from edge_sdk.order import Held, PendingRow
 from edge_sdk.sealing import Rooms, Sealing, SealTimes
-from edge_sdk.stream_record import Record, copy_of, encode_record, new_record, seal_encoded, seal_record
+from edge_sdk.stream_record import Record, copy_of, new_record, seal_record
 from edge_sdk.vault import PurposeEntry
 
 _TAG_BYTES = 16
@@ -66,8 +66,8 @@ class Stream:
         self.unknown = (0, False)  # rows and windows stored of an edition that no policy here has: only to be dropped
         self.batch_key: BatchKey | None = None
         self._mark: _Mark | None = None
-        self._writing = b""  # the record as last given to a transaction
-        self._written = b""  # and as one left it that is durable, where no other was begun since
+        self._writing: Record | None = None  # the record as last given to a transaction
+        self._written: Record | None = None  # and as one left it that is durable, where no other was begun since
 
     @property
     def open_rows(self) -> int:
@@ -172,10 +172,9 @@ class Stream:
         """
         Write the record, with *only_changed* where it is not what is on the medium; inside a transaction.
         """
-        encoded = encode_record(self.record)
-        if not only_changed or encoded != self._written:
-            self._writing, self._written = encoded, b""
-            rooms.outbox.put_stream(self.row, seal_encoded(self.entry, encoded, rooms.draw))
+        if not only_changed or self.record != self._written:
+            self._writing, self._written = copy_of(self.record), None
+            rooms.outbox.put_stream(self.row, seal_record(self.entry, self.record, rooms.draw))
 
     def journal(self, rooms: Rooms, *, grant: CollectGrant, memory: Memory | None = None) -> None:
         """
@@ -351,7 +350,7 @@ class Stream:
         return wrap(self.batch_key, rooms.draw(NONCE_BYTES), body, self._body_aad(table, rooms))
 
     def _body_aad(self, table: str, rooms: Rooms) -> bytes:
-        return cbor.encode([table, rooms.vault.ring.generation.id, self.row, self.record.batch])
+        return _aad(table, rooms.vault.ring.generation.id, self.row, self.record.batch)
 
     def wrapped(self, key: BatchKey, rooms: Rooms) -> bytes:
         """
@@ -360,7 +359,12 @@ class Stream:
         return wrap(self.entry.key, rooms.draw(NONCE_BYTES), key.reveal(), self._place_aad(rooms))
 
     def _place_aad(self, rooms: Rooms) -> bytes:
-        return cbor.encode(["page", rooms.vault.ring.generation.id, self.row, self.record.batch])
+        return _aad("page", rooms.vault.ring.generation.id, self.row, self.record.batch)
+
+
+@lru_cache(maxsize=64)  # the same for each flush of an open batch
+def _aad(table: str, generation: bytes, row: int, batch: int) -> bytes:
+    return cbor.encode([table, generation, row, batch])
 
 
 def prepare(streams: Iterable[Stream], rooms: Rooms) -> None:

@@ -1,9 +1,9 @@
 """
 The one thread that owns the state folder.
 
-It has the line look every two seconds or so and step when that is due, or at once when woken, and runs what other threads
-hand it, one job at a time and in order; a step follows a job within :data:`AFTER_JOB_MS`, a look one that stepped the
-line itself. Nothing else touches a file of the folder, so no room needs a lock of its own.
+It has the line look every two seconds or so and step when that is due, or at once when woken, and runs what other
+threads hand it, one job at a time and in order; a step follows a job within :data:`AFTER_JOB_MS`, a look one that
+stepped the line itself. Nothing else touches a file of the folder, so no room needs a lock of its own.
 """
 
 from __future__ import annotations

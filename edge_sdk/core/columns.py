@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from edge_sdk.core.gathering import block_rows
+from edge_sdk.core.blocks import block_rows
 from edge_sdk.core.policy import Field, Kind, View
 from edge_sdk.core.written import gathered, rules_of, usual_cases, value_text
 

@@ -2,11 +2,10 @@
 How the values of a window become one: blocks of readings are folded, column by column, into a few slots.
 
 Compiled code only appends the values of a reading to the block of its source, which all views of the kind share;
-:meth:`Block.fold` moves it into the slots of each with the sums and extremes that Python has for whole columns, each
-made once, and leaves nothing of it. A block is in memory only: whoever stores a pane folds it first, so that texts
-leave it by their rule alone. Values that a reading did not have are None and are passed over. First, last and delta go
-by the readings' own times, whatever order they come in. Which panes a block belongs to is ``joining``'s, when a pane
-closes ``windows``'.
+folding (``blocks``) moves it into the slots of each with the sums and extremes that Python has for whole columns, and
+leaves nothing of it. Whoever stores a pane folds first, so that texts leave by their rule alone. Values that a reading
+did not have are None and are passed over. First, last and delta go by the readings' own times, whatever order they
+come in. Which panes a block belongs to is ``joining``'s, when a pane closes ``windows``'.
 
 A pane is a plain list: ``[start_ms, end_ms, count, partial, opened_mono_ms, source, block, *slots]``; a row of a block
 is ``(at_ms, *values)`` with a value for each field that any view gathers.
@@ -19,12 +18,10 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from edge_sdk.core.policy import Kind, TextRule, View, ViewField, Window
+from edge_sdk.core.policy import TextRule, View, ViewField, Window
 from edge_sdk.core.transforms import clip, shape_mean, shape_number
 
 START, END, COUNT, PARTIAL, OPENED, SOURCE, BLOCK, SLOTS = range(8)
-_BLOCK_ROWS: Final = 32  # beyond it a fold gains little; it is what stays in memory of each source
-_BLOCKS_ROWS: Final = 8_192  # of all sources together, where a kind has very many
 _EMPTY: Final[Mapping[Window, tuple[Any, ...]]] = {
     Window.MEAN: (0, 0),
     Window.SUM: (0, 0),
@@ -43,7 +40,11 @@ _Gather = Callable[[Pane, int, Column, Column, ViewField], None]
 _Allow = Callable[[Column], Column]
 
 
-class _Gathered(NamedTuple):
+class Gathered(NamedTuple):
+    """
+    How one field of a view is gathered, and where its slots begin.
+    """
+
     view_field: ViewField
     slot: int
     gather: _Gather
@@ -60,16 +61,22 @@ class Taking(NamedTuple):
     """
 
     totals: tuple[tuple[int, int], ...]
-    others: tuple[tuple[_Gathered, int], ...]
-    every: tuple[tuple[_Gathered, int], ...]
+    others: tuple[tuple[Gathered, int], ...]
+    every: tuple[tuple[Gathered, int], ...]
     kin: tuple[object, ...]
 
 
-def block_rows(kind: Kind) -> int:
+class Finished:
     """
-    Return how many readings of one source wait in a block at most.
+    What one of several twins came to: by which rules, and what it held.
     """
-    return max(1, min(_BLOCK_ROWS, _BLOCKS_ROWS // kind.max_sources))
+
+    __slots__ = ("ends", "slots", "values")
+
+    def __init__(self) -> None:
+        self.ends: object = None
+        self.slots: list[Any] = []
+        self.values: list[Any] = []
 
 
 def slot_places(fields: Sequence[ViewField]) -> list[int]:
@@ -100,7 +107,7 @@ class Gathering:
 
     def __init__(self, view: View, show: Mapping[str, Callable[[str], Any]]) -> None:
         self._fields = [
-            _Gathered(view_field, slot, _GATHER[view_field.window], _allowing(view_field, show))
+            Gathered(view_field, slot, _GATHER[view_field.window], _allowing(view_field, show))
             for view_field, slot in zip(view.fields, slot_places(view.fields), strict=True)
             if view_field.window
         ]
@@ -121,24 +128,21 @@ class Gathering:
             tuple((field.slot, at, _sameness(field.view_field)) for field, at in every),
         )
 
-    def finish(self, pane: Pane, carry: dict[int, int], carry_ms: int, block: Block | None) -> list[Any]:
+    def finish(self, pane: Pane, carry: dict[int, int], carry_ms: int, twin: Finished | None) -> list[Any]:
         """
         Return what leaves of a folded *pane*, for each field of the view that has a window.
 
         Args:
             carry: the last value of each delta in the window before, by its slot; brought up to this one.
             carry_ms: when that was read, where this window may have readings from before.
-            block: the last that the pane had a part in; it knows what a twin of it came to.
+            twin: where panes that hold the same are finished by the same rules, the first leaves here what it came to.
         """
-        if block is None or not block.has_twins or self._has_deltas:
+        if twin is None or self._has_deltas:  # a delta also goes by what the view carries
             return self._finish_each(pane, carry, carry_ms)
-        if block.finished is not None:
-            ends, slots, values = block.finished
-            if ends is self._ends and slots == pane[SLOTS:]:
-                return list(values)
-        values = self._finish_each(pane, carry, carry_ms)
-        block.finished = self._ends, pane[SLOTS:], tuple(values)
-        return values
+        if twin.ends is not self._ends or twin.slots != pane[SLOTS:]:
+            twin.ends, twin.slots = self._ends, pane[SLOTS:]
+            twin.values = self._finish_each(pane, carry, carry_ms)
+        return list(twin.values)
 
     def _finish_each(self, pane: Pane, carry: dict[int, int], carry_ms: int) -> list[Any]:
         return [
@@ -171,91 +175,6 @@ class Gathering:
         return first if first is None or view_field.is_text else shape_number(view_field, first)
 
 
-class Block:
-    """
-    Readings of one source that lie in one open pane of every view that takes them, between ``start`` and ``end``.
-
-    Panes that hold the same and gather the same are twins: a fold goes through the first of them, and the others get
-    what it holds then. They stay alike, since a pane gets readings of one block at a time (``joining``).
-
-    Args:
-        source: as readings name it.
-        row: the first of them.
-        takers: those panes, and how each is gathered.
-        home: where it stands until it is dissolved.
-
-    ``finished`` is by what rules one of them was finished, what it held then and what that came to.
-    """
-
-    __slots__ = ("_home", "_source", "_twins", "end", "finished", "has_twins", "rows", "start")
-
-    def __init__(
-        self, source: str, row: tuple[Any, ...], takers: Sequence[tuple[Pane, Taking]], home: dict[str, Block]
-    ) -> None:
-        self.start = max(pane[START] for pane, _ in takers)
-        self.end = min(pane[END] for pane, _ in takers)
-        self.rows = [row]
-        self._source = source
-        self._twins = _twins(takers)
-        self.has_twins = len(self._twins) < len(takers)
-        self.finished: tuple[object, list[Any], tuple[Any, ...]] | None = None
-        self._home = home
-
-    def fold(self) -> None:
-        """
-        Move the readings into the slots of every pane.
-        """
-        if not self.rows:
-            return
-        times, *columns = zip(*self.rows, strict=True)
-        count = len(times)
-        self.rows.clear()
-        sums: dict[int, int] = {}
-        try:
-            for _, taking, _ in self._twins:
-                for _, at in taking.totals:
-                    if at not in sums:
-                        sums[at] = sum(columns[at])
-        except TypeError:  # a value is missing
-            sums.clear()
-        for pane, taking, others in self._twins:
-            pane[COUNT] += count
-            for slot, at in taking.totals if sums else ():
-                pane[slot] += sums[at]
-                pane[slot + 1] += count
-            for field, at in taking.others if sums else taking.every:
-                _gather(pane, field, times, columns[at])
-            for twin in others:
-                twin[COUNT] += count
-                twin[SLOTS:] = pane[SLOTS:]
-
-    def dissolve(self) -> None:
-        """
-        Fold, and take no more: a pane of it closes, or belongs to another block now.
-        """
-        self.fold()
-        self.leave()
-
-    def leave(self) -> None:
-        """
-        Take no more; what is held is folded when it is asked for.
-        """
-        if self._home.get(self._source) is self:
-            del self._home[self._source]
-
-
-def _twins(takers: Sequence[tuple[Pane, Taking]]) -> list[tuple[Pane, Taking, list[Pane]]]:
-    found: list[tuple[Pane, Taking, list[Pane]]] = []
-    for pane, taking in takers:
-        alike = (one[2] for one in found if one[1].kin is taking.kin and one[0][SLOTS:] == pane[SLOTS:])
-        others = next(alike, None)
-        if others is None:
-            found.append((pane, taking, []))
-        else:
-            others.append(pane)
-    return found
-
-
 def _sameness(view_field: ViewField) -> object:
     """
     Return what of *view_field* decides what is gathered; names of a view's own are like no other's.
@@ -278,7 +197,10 @@ def _plain_mean(view_field: ViewField) -> int:
     return view_field.factor if view_field.window is Window.MEAN and not view_field.band else 0
 
 
-def _gather(pane: Pane, field: _Gathered, times: Column, values: Column) -> None:
+def gather(pane: Pane, field: Gathered, times: Column, values: Column) -> None:
+    """
+    Gather the *values* of one field, measured at *times*, into its slots.
+    """
     if None in values:
         held = [(when, value) for when, value in zip(times, values, strict=True) if value is not None]
         if not held:

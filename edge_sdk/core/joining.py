@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edge_sdk.core.gathering import BLOCK, Block
+from edge_sdk.core.blocks import Block, totals_of
+from edge_sdk.core.gathering import BLOCK
 from edge_sdk.core.windows import WindowSet
 
 
@@ -31,6 +32,7 @@ class Joints:
         takings = [one.taking(columns) for one in windows]
         alike = [taking._replace(kin=kins.setdefault(taking.kin, taking.kin)) for taking in takings]
         self._takers = list(zip(windows, alike, strict=True))
+        self._totals = totals_of(alike)
 
     def join(self, source: str, at_ms: int, row: tuple[Any, ...]) -> int:
         """
@@ -46,7 +48,7 @@ class Joints:
         for pane, _ in takers:
             if pane[BLOCK] is not None:  # of an earlier binding, or the pane was left for another one
                 pane[BLOCK].dissolve()
-        block = Block(source, row, takers, self.open)
+        block = Block(source, row, takers, self._totals, self.open)
         if len(takers) == len(self._takers):
             self.open[source] = block
             for pane, _ in takers:

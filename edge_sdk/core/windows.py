@@ -259,9 +259,9 @@ class WindowSet:
         trail.previous = trail.current = None
 
     def _close(self, trail: _Trail, pane: Pane) -> None:
-        block = pane[BLOCK]
+        twin = None if pane[BLOCK] is None else pane[BLOCK].finished
         _dissolve(pane)
-        values = self._gathering.finish(pane, trail.carry, trail.carry_ms, block)
+        values = self._gathering.finish(pane, trail.carry, trail.carry_ms, twin)
         for at in self._source_places:
             values.insert(at, pane[SOURCE])
         trail.closed_until = pane[END]

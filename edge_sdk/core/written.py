@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from edge_sdk.core.gathering import block_rows
+from edge_sdk.core.blocks import block_rows
 from edge_sdk.core.policy import NUMERIC, FieldType, Kind, TextRule, View, ViewField
 from edge_sdk.core.policy import Field as PolicyField
 from edge_sdk.core.units import BINARY64_INTEGER

@@ -130,14 +130,14 @@ def make(room: int, wake_after: int) -> tuple[Recording, list[None]]:
     return Recording(room=room, wake_after=wake_after, wake=lambda: woken.append(None)), woken
 
 
-def bound(parts: Site, recording: Recording) -> None:
-    """Have *recording* collect what the line of *parts* does."""
+def bound(parts: Site, recording: Recording, *, only_windows: bool = False) -> None:
+    """Have *recording* collect what the line of *parts* does, or what it gathers in windows."""
     binding, now = parts.line.binding, parts.clock.now()
     granted = []
     for stream in binding.streams.values():
         grant = binding.grant_of(stream, now)
         assert grant is not None
-        granted += [(outlet, grant) for outlet in stream.outlets]
+        granted += [(outlet, grant) for outlet in stream.outlets if outlet.windows is not None or not only_windows]
     recording.bind(binding.policy, granted)
     recording.turn(now)
     recording.harvest(now.wall_ms, held_rows=0)
@@ -161,6 +161,16 @@ def test_the_writer_is_woken_once_when_so_many_wait(parts: Site) -> None:
         recording.record_columns("inverter", columns_of([reading(1)] * SEVERAL), times(parts))
         told.append(len(woken))
     assert told == [0, 0, 1, 1, 1]
+
+
+def test_readings_that_only_windows_gather_wake_nobody_before_half_of_the_room_is_taken(parts: Site) -> None:
+    recording, woken = make(20 * SEVERAL, 2 * SEVERAL)
+    bound(parts, recording, only_windows=True)
+    told = []
+    for _ in range(12):
+        recording.record_columns("inverter", columns_of([reading(1)] * SEVERAL), times(parts))
+        told.append(len(woken))
+    assert told == [0] * 9 + [1, 1, 1]
 
 
 def test_nothing_is_taken_after_the_entry_is_shut(parts: Site) -> None:
