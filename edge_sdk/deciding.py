@@ -96,17 +96,17 @@ class Deciding:
             and grounds.floor_ms[0] <= now.floor_ms < grounds.floor_ms[1]
         )
 
-    def rest_ms(self, now: Now, most_ms: int) -> int:
+    def rest_ms(self, now: Now, most_ms: int, due_ms: int) -> int:
         """
-        Return in how many milliseconds time alone ends what was decided last, or *most_ms*: also where it has, and
-        what follows is tried again.
+        Return in how many milliseconds time alone ends what was decided last, or *due_ms* comes on the monotonic clock,
+        or *most_ms*: also where one of them is over, and what follows is tried again.
         """
-        grounds = self._grounds
-        if grounds is None:
-            return most_ms
-        fresh_ms = self._consent.heard_at(now) + FRESH_WITHIN_MS - now.wall_ms if grounds.is_fresh else float("inf")
-        left_ms = min(grounds.wall_s[1] * 1000 - now.wall_ms, grounds.floor_ms[1] - now.floor_ms, fresh_ms)
-        return int(left_ms) if 0 < left_ms < most_ms else most_ms
+        left_ms: list[float] = [due_ms - now.mono_ms]
+        if (grounds := self._grounds) is not None:
+            left_ms += grounds.wall_s[1] * 1000 - now.wall_ms, grounds.floor_ms[1] - now.floor_ms
+            if grounds.is_fresh:
+                left_ms.append(self._consent.heard_at(now) + FRESH_WITHIN_MS - now.wall_ms)
+        return int(min([most_ms, *(left for left in left_ms if left > 0)]))
 
     def _wanted(self, purpose: Purpose, now: Now) -> Wanted | None:
         decision = self.decisions[purpose.name]

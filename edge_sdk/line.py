@@ -101,7 +101,7 @@ class Line:
         has_alarm = any(outlet.view.now and outlet.rows for stream in streams for outlet in stream.outlets)
         is_quiet = now.mono_ms < self._rests_until_ms and not has_alarm and not self.desk.is_asked
         if is_quiet and self.binding.goes_on(now) and self.consent.due_order(now) is None:
-            return self.binding.deciding.rest_ms(now, TICK_MS)
+            return self.binding.deciding.rest_ms(now, TICK_MS, self._flush_at_ms)
         return self.step(now)
 
     def step(self, now: Now, *, flush: bool = False, close: bool = False, cut: bool = False) -> int:
@@ -143,14 +143,14 @@ class Line:
         try:
             self._advance(now, flush=asked or is_crowded or now.mono_ms >= self._flush_at_ms, close=close)
         except StorageError:
-            self._retry_at_ms = now.mono_ms + RETRY_MS
+            self._retry_at_ms = self._rests_until_ms = now.mono_ms + RETRY_MS
             self.recording.count("storage_errors")
             tell(Event.STORAGE_ERROR)
             if asked:
                 raise
         else:
             self.recording.make_room(held_rows=self._held_rows())
-        return self.binding.deciding.rest_ms(now, TICK_MS)
+        return self.binding.deciding.rest_ms(now, TICK_MS, self._flush_at_ms)
 
     def withdraw(self, name: str, now: Now) -> None:
         """

@@ -109,6 +109,32 @@ def test_without_being_asked_a_refusing_disk_is_counted_and_tried_again_after_a_
     assert len(parts.line.rooms.outbox.queues) == 1
 
 
+def test_a_refusing_disk_is_tried_again_by_the_look_that_comes_then(parts: Site) -> None:
+    now = parts.clock.now()
+    record(parts, 60)
+    with read_only_queue(parts):
+        parts.line.step(now)
+    parts.line.tick(later(now, RETRY_MS - 1))
+    assert len(parts.line.rooms.outbox.queues) == 0
+    parts.line.tick(later(now, RETRY_MS))
+    assert len(parts.line.rooms.outbox.queues) == 1
+
+
+@pytest.mark.parametrize("flush_ms", [100, 5_000, 60_000])
+def test_rows_are_stored_as_often_as_the_site_says(site: LocalSite, flush_ms: int) -> None:
+    site.edit(("max_rows = 50", f'max_rows = 50\nflush_every = "{flush_ms}ms"'))
+    with sites.opened(site) as parts:
+        now = at = parts.clock.now()
+        parts.line.step(now, flush=True)
+        record(parts, 3)
+        while at.mono_ms < now.mono_ms + flush_ms:
+            assert parts.line.rooms.outbox.pending_rows(streams_of(parts, "monitoring")[0].row) == 0
+            at = later(at, parts.line.tick(at))
+        assert at.mono_ms == now.mono_ms + flush_ms
+        parts.line.tick(at)
+        assert parts.line.rooms.outbox.pending_rows(streams_of(parts, "monitoring")[0].row) == 3
+
+
 def test_memory_stays_bounded_while_the_disk_refuses_and_the_loss_is_a_gap(site: LocalSite) -> None:
     site.edit(("max_rows = 50", "max_rows = 50\nmemory_rows = 100"))
     with sites.opened(site) as parts:
