@@ -21,7 +21,7 @@ from edge_sdk import opening
 from edge_sdk.core import cbor, windows
 from edge_sdk.core.gathering import OPENED, SLOTS
 from edge_sdk.core.keys import unwrap, wrap
-from edge_sdk.core.snapshots import KeptTrail, whole_trails
+from edge_sdk.core.snapshots import KeptTrail, Packed, whole_trails
 from edge_sdk.errors import StorageError
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.outbox import Outbox
@@ -105,7 +105,7 @@ def test_a_folder_of_this_format_starts(filled: Path, tmp_path: Path) -> None:
     started(shutil.copytree(filled, tmp_path / "site"))
 
 
-def entries(trails: Sequence[KeptTrail]) -> list[Any]:
+def entries(trails: Sequence[KeptTrail], _: Packed | None) -> list[Any]:
     """Lay out windows as the queue's format 1 had them: an entry for each source, no number packed."""
     return [
         [trail.tag, trail.source, trail.closed_until, [*map(list, trail.carry.items())],

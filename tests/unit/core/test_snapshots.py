@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edge_sdk.core import cbor
 from edge_sdk.core.gathering import slot_count
 from edge_sdk.core.policy import FieldType, View, Window
-from edge_sdk.core.snapshots import KeptTrail, packed_trails, whole_trails
+from edge_sdk.core.snapshots import KeptTrail, Packed, packed_trails, whole_trails
 from tests.minimising import MINUTE_MS, NOON_MS, field, windowed
 
 TAG = b"tag of a source!"
@@ -46,6 +46,13 @@ def some_trails(draw: st.DrawFn) -> list[KeptTrail]:
 @given(some_trails())
 def test_what_is_stored_comes_back_as_it_was(trails: list[KeptTrail]) -> None:
     assert whole_trails(VIEW, stored(trails)) == trails
+
+
+@given(some_trails(), some_trails())
+def test_what_is_packed_beside_others_is_what_it_is_alone(first: list[KeptTrail], second: list[KeptTrail]) -> None:
+    packed: Packed = []
+    beside = [packed_trails(trails, packed) for trails in (first, second, first)]
+    assert beside == [packed_trails(trails) for trails in (first, second, first)]
 
 
 def test_what_does_not_matter_after_a_restart_is_not_stored() -> None:
