@@ -2,7 +2,7 @@
 Readings of one source on their way into windows: held together, and added up a column at a time.
 
 A block holds the readings that lie in one open pane of every view that takes them; folding moves them into the slots of
-each (``gathering``), and what several views add up, or hold alike, is made once. A block is in memory only.
+each (``gathering``), and what several views add up, or hold alike, is there once. A block is in memory only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from edge_sdk.core.gathering import COUNT, END, SLOTS, START, Column, Finished, Pane, Taking, gather
+from edge_sdk.core.gathering import COUNT, END, SLOTS, START, Column, Pane, Slots, Taking, gather
 from edge_sdk.core.policy import Kind
 
 _BLOCK_ROWS: Final = 32  # beyond it a fold gains little; it is what stays in memory of each source
@@ -27,14 +27,22 @@ class Totals(NamedTuple):
     pick: Callable[[Sequence[Column]], Sequence[Column]]
 
 
-def totals_of(takings: Sequence[Taking]) -> Totals:
+def totals_of(takings: Sequence[Taking]) -> tuple[Totals, list[Taking]]:
     """
-    Return what *takings* add up together, each column once.
+    Return what *takings* add up together, each column once, and them with each total named by its place there.
     """
     places = tuple(dict.fromkeys(at for taking in takings for _, at in taking.totals))
+    kins: dict[object, tuple[object, ...]] = {}
+    placed = [
+        taking._replace(
+            totals=tuple((slot, places.index(at)) for slot, at in taking.totals),
+            kin=kins.setdefault(taking.kin, taking.kin),
+        )
+        for taking in takings
+    ]
     if len(places) > 1:
-        return Totals(places, itemgetter(*places))
-    return Totals(places, lambda columns: [columns[at] for at in places])
+        return Totals(places, itemgetter(*places)), placed
+    return Totals(places, lambda columns: [columns[at] for at in places]), placed
 
 
 def block_rows(kind: Kind) -> int:
@@ -48,8 +56,8 @@ class Block:
     """
     Readings of one source that lie in one open pane of every view that takes them, between ``start`` and ``end``.
 
-    Panes that hold the same and gather the same are twins: a fold goes through the first of them, and the others get
-    what it holds then. They stay alike, since a pane gets readings of one block at a time (``joining``).
+    Panes that hold the same and gather the same share their slots from here on. They stay alike, since a pane gets
+    readings of one block at a time (``joining``), and a block begins with a copy.
 
     Args:
         source: as readings name it.
@@ -58,21 +66,22 @@ class Block:
         totals: what any of them adds up.
         home: where it stands until it is dissolved.
 
-    ``finished`` is what a twin came to, for the others; None where there are none.
+    ``finished`` is by what one of several was finished, and the row that came of it.
     """
 
-    __slots__ = ("_home", "_source", "_totals", "_twins", "end", "finished", "rows", "start")
+    __slots__ = ("_home", "_panes", "_shared", "_source", "_totals", "end", "finished", "rows", "start")
 
     def __init__(
         self, source: str, row: tuple[Any, ...], takers: Sequence[tuple[Pane, Taking]], totals: Totals,
         home: dict[str, Block],
     ) -> None:  # fmt: skip
-        self.start = max(pane[START] for pane, _ in takers)
-        self.end = min(pane[END] for pane, _ in takers)
+        self._panes = [pane for pane, _ in takers]
+        self.start = max([pane[START] for pane in self._panes])
+        self.end = min([pane[END] for pane in self._panes])
         self.rows = [row]
         self._source = source
-        self._twins = _twins(takers)
-        self.finished = Finished() if len(self._twins) < len(takers) else None
+        self._shared = _share(takers)
+        self.finished: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None
         self._totals = totals
         self._home = home
 
@@ -85,20 +94,18 @@ class Block:
         times, *columns = zip(*self.rows, strict=True)
         count = len(times)
         self.rows.clear()
-        try:
-            sums = dict(zip(self._totals.places, map(sum, self._totals.pick(columns)), strict=True))
-        except TypeError:  # a value is missing
-            sums = {}
-        for pane, taking, others in self._twins:
+        for pane in self._panes:
             pane[COUNT] += count
+        try:
+            sums = [*map(sum, self._totals.pick(columns))]
+        except TypeError:  # a value is missing
+            sums = []
+        for slots, taking in self._shared:
             for slot, at in taking.totals if sums else ():
-                pane[slot] += sums[at]
-                pane[slot + 1] += count
+                slots[slot] += sums[at]
+                slots[slot + 1] += count
             for field, at in taking.others if sums else taking.every:
-                gather(pane, field, times, columns[at])
-            for twin in others:
-                twin[COUNT] += count
-                twin[SLOTS:] = pane[SLOTS:]
+                gather(slots, field, times, columns[at])
 
     def dissolve(self) -> None:
         """
@@ -115,13 +122,17 @@ class Block:
             del self._home[self._source]
 
 
-def _twins(takers: Sequence[tuple[Pane, Taking]]) -> list[tuple[Pane, Taking, list[Pane]]]:
-    found: list[tuple[Pane, Taking, list[Pane]]] = []
+def _share(takers: Sequence[tuple[Pane, Taking]]) -> list[tuple[Slots, Taking]]:
+    """
+    Have panes that are alike share one list of slots, each a new one; return those lists and how each is gathered.
+    """
+    shared: list[tuple[Slots, Taking]] = []
     for pane, taking in takers:
-        alike = (one[2] for one in found if one[1].kin is taking.kin and one[0][SLOTS:] == pane[SLOTS:])
-        others = next(alike, None)
-        if others is None:
-            found.append((pane, taking, []))
+        for slots, other in shared:
+            if other.kin is taking.kin and slots == pane[SLOTS]:
+                pane[SLOTS] = slots
+                break
         else:
-            others.append(pane)
-    return found
+            pane[SLOTS] = pane[SLOTS].copy()
+            shared.append((pane[SLOTS], taking))
+    return shared

@@ -7,8 +7,9 @@ leaves nothing of it. Whoever stores a pane folds first, so that texts leave by 
 did not have are None and are passed over. First, last and delta go by the readings' own times, whatever order they
 come in. Which panes a block belongs to is ``joining``'s, when a pane closes ``windows``'.
 
-A pane is a plain list: ``[start_ms, end_ms, count, partial, opened_mono_ms, source, block, *slots]``; a row of a block
-is ``(at_ms, *values)`` with a value for each field that any view gathers.
+A pane is a plain list: ``[start_ms, end_ms, count, partial, opened_mono_ms, source, block, slots]``; panes that hold
+the same share the list of their slots. A row of a block is ``(at_ms, *values)`` with a value for each field that any
+view gathers.
 """
 
 from __future__ import annotations
@@ -35,14 +36,15 @@ _EMPTY: Final[Mapping[Window, tuple[Any, ...]]] = {
 _WIDEST: Final = (1 << 62) - 1  # between two values of this size lies a difference that a column can hold
 
 Pane = list[Any]
+Slots = list[Any]
 Column = Sequence[Any]
-_Gather = Callable[[Pane, int, Column, Column, ViewField], None]
+_Gather = Callable[[Slots, int, Column, Column, ViewField], None]
 _Allow = Callable[[Column], Column]
 
 
 class Gathered(NamedTuple):
     """
-    How one field of a view is gathered, and where its slots begin.
+    How one field of a view is gathered, and the first of its slots.
     """
 
     view_field: ViewField
@@ -53,7 +55,7 @@ class Gathered(NamedTuple):
 
 class Taking(NamedTuple):
     """
-    How one view gathers a block: what it adds up, by slot and column, and all else by column; or ``every`` field so.
+    How one view gathers a block: what it adds up, by slot and total, and all else by column; or ``every`` field so.
 
     Args:
         kin: equal where another view gathers the same into the same slots, whatever it makes of them in the end; the
@@ -66,24 +68,11 @@ class Taking(NamedTuple):
     kin: tuple[object, ...]
 
 
-class Finished:
-    """
-    What one of several twins came to: by which rules, and what it held.
-    """
-
-    __slots__ = ("ends", "slots", "values")
-
-    def __init__(self) -> None:
-        self.ends: object = None
-        self.slots: list[Any] = []
-        self.values: list[Any] = []
-
-
 def slot_places(fields: Sequence[ViewField]) -> list[int]:
     """
-    Return where in a pane the slots of each of the *fields* of a view begin; a field without a window has none (-1).
+    Return the first slot of each of the *fields* of a view; a field without a window has none (-1).
     """
-    places, place = [], SLOTS
+    places, place = [], 0
     for view_field in fields:
         places.append(place if view_field.window else -1)
         place += len(_EMPTY[view_field.window]) if view_field.window else 0
@@ -112,12 +101,12 @@ class Gathering:
             if view_field.window
         ]
         self._ends = _ends(view.fields)
-        self._has_deltas = any(one.gather is _rise for one in self._fields)
+        self.ends = None if any(one.gather is _rise for one in self._fields) else self._ends
         self.empty = [slot for view_field in view.fields if view_field.window for slot in _EMPTY[view_field.window]]
 
     def taking(self, columns: Sequence[str]) -> Taking:
         """
-        Return how blocks with such *columns*, named by their fields, are gathered.
+        Return how blocks with such *columns*, named by their fields, are gathered; totals are named by columns, too.
         """
         every = tuple((field, columns.index(field.view_field.field.name)) for field in self._fields)
         plain = [field.gather is _add and field.allow is None for field, _ in every]
@@ -128,27 +117,18 @@ class Gathering:
             tuple((field.slot, at, _sameness(field.view_field)) for field, at in every),
         )
 
-    def finish(self, pane: Pane, carry: dict[int, int], carry_ms: int, twin: Finished | None) -> list[Any]:
+    def finish(self, slots: Slots, carry: dict[int, int], carry_ms: int) -> list[Any]:
         """
-        Return what leaves of a folded *pane*, for each field of the view that has a window.
+        Return what leaves of the *slots* of a folded pane, for each field of the view that has a window.
 
         Args:
             carry: the last value of each delta in the window before, by its slot; brought up to this one.
             carry_ms: when that was read, where this window may have readings from before.
-            twin: where panes that hold the same are finished by the same rules, the first leaves here what it came to.
         """
-        if twin is None or self._has_deltas:  # a delta also goes by what the view carries
-            return self._finish_each(pane, carry, carry_ms)
-        if twin.ends is not self._ends or twin.slots != pane[SLOTS:]:
-            twin.ends, twin.slots = self._ends, pane[SLOTS:]
-            twin.values = self._finish_each(pane, carry, carry_ms)
-        return list(twin.values)
-
-    def _finish_each(self, pane: Pane, carry: dict[int, int], carry_ms: int) -> list[Any]:
         return [
-            (2 * pane[slot] + pane[slot + 1] * factor) // (2 * pane[slot + 1] * factor)  # as shape_mean: most are means
-            if factor and pane[slot + 1]
-            else self._finish(view_field, pane, slot, carry, carry_ms)
+            (2 * slots[slot] + whole) // (2 * whole)  # as shape_mean: most are means
+            if factor and (whole := slots[slot + 1] * factor)
+            else self._finish(view_field, slots, slot, carry, carry_ms)
             for view_field, slot, factor in self._ends
         ]
 
@@ -156,20 +136,21 @@ class Gathering:
         """
         Return when the latest value of any delta in a folded *pane* was read, 0 where there is none.
         """
-        slots = [slot for _, slot, gather, _ in self._fields if gather is _rise and pane[slot] is not None]
-        return max((pane[slot + 3] for slot in slots), default=0)
+        slots = pane[SLOTS]
+        held = [slot for _, slot, gather, _ in self._fields if gather is _rise and slots[slot] is not None]
+        return max((slots[slot + 3] for slot in held), default=0)
 
-    def _finish(self, view_field: ViewField, pane: Pane, slot: int, carry: dict[int, int], carry_ms: int) -> Any:
-        first = pane[slot]
+    def _finish(self, view_field: ViewField, slots: Slots, slot: int, carry: dict[int, int], carry_ms: int) -> Any:
+        first = slots[slot]
         match view_field.window:
             case Window.MEAN:
-                return shape_mean(view_field, first, pane[slot + 1]) if pane[slot + 1] else None
+                return shape_mean(view_field, first, slots[slot + 1]) if slots[slot + 1] else None
             case Window.SUM:
-                return _fitting(shape_number(view_field, first)) if pane[slot + 1] else None
+                return _fitting(shape_number(view_field, first)) if slots[slot + 1] else None
             case Window.COUNT:
                 return first
             case Window.DELTA:
-                return _finish_delta(view_field, pane[slot : slot + 5], slot, carry, carry_ms)
+                return _finish_delta(view_field, slots[slot : slot + 5], slot, carry, carry_ms)
             case _:  # min, max, first, last: the slot is the value
                 pass
         return first if first is None or view_field.is_text else shape_number(view_field, first)
@@ -197,7 +178,7 @@ def _plain_mean(view_field: ViewField) -> int:
     return view_field.factor if view_field.window is Window.MEAN and not view_field.band else 0
 
 
-def gather(pane: Pane, field: Gathered, times: Column, values: Column) -> None:
+def gather(slots: Slots, field: Gathered, times: Column, values: Column) -> None:
     """
     Gather the *values* of one field, measured at *times*, into its slots.
     """
@@ -206,7 +187,7 @@ def gather(pane: Pane, field: Gathered, times: Column, values: Column) -> None:
         if not held:
             return
         times, values = zip(*held, strict=True)
-    field.gather(pane, field.slot, times, values if field.allow is None else field.allow(values), field.view_field)
+    field.gather(slots, field.slot, times, values if field.allow is None else field.allow(values), field.view_field)
 
 
 def _allowing(view_field: ViewField, show: Mapping[str, Callable[[str], Any]]) -> _Allow | None:
@@ -233,53 +214,53 @@ def increase(modulus: int, previous: int, value: int) -> int:
     return value  # it restarted at 0: what it shows now is what was counted since
 
 
-def _add(pane: Pane, slot: int, _: Column, values: Column, __: ViewField) -> None:
-    pane[slot] += sum(values)
-    pane[slot + 1] += len(values)
+def _add(slots: Slots, slot: int, _: Column, values: Column, __: ViewField) -> None:
+    slots[slot] += sum(values)
+    slots[slot + 1] += len(values)
 
 
-def _count(pane: Pane, slot: int, _: Column, values: Column, __: ViewField) -> None:
-    pane[slot] += len(values)
+def _count(slots: Slots, slot: int, _: Column, values: Column, __: ViewField) -> None:
+    slots[slot] += len(values)
 
 
-def _least(pane: Pane, slot: int, _: Column, values: Column, __: ViewField) -> None:
+def _least(slots: Slots, slot: int, _: Column, values: Column, __: ViewField) -> None:
     least = min(values)
-    if pane[slot] is None or least < pane[slot]:
-        pane[slot] = least
+    if slots[slot] is None or least < slots[slot]:
+        slots[slot] = least
 
 
-def _most(pane: Pane, slot: int, _: Column, values: Column, __: ViewField) -> None:
+def _most(slots: Slots, slot: int, _: Column, values: Column, __: ViewField) -> None:
     most = max(values)
-    if pane[slot] is None or most > pane[slot]:
-        pane[slot] = most
+    if slots[slot] is None or most > slots[slot]:
+        slots[slot] = most
 
 
-def _first(pane: Pane, slot: int, times: Column, values: Column, _: ViewField) -> None:
+def _first(slots: Slots, slot: int, times: Column, values: Column, _: ViewField) -> None:
     """
     Keep the earliest value; of several of one time the one that came first.
     """
     at, value = min(zip(times, values, strict=True), key=itemgetter(0))
-    if pane[slot] is None or at < pane[slot + 1]:
-        pane[slot], pane[slot + 1] = value, at
+    if slots[slot] is None or at < slots[slot + 1]:
+        slots[slot], slots[slot + 1] = value, at
 
 
-def _last(pane: Pane, slot: int, times: Column, values: Column, _: ViewField) -> None:
+def _last(slots: Slots, slot: int, times: Column, values: Column, _: ViewField) -> None:
     """
     Keep the latest value; of several of one time the one that came last.
     """
     at, value = times[-1], values[-1]
     if at < max(times):
         at, value = max(zip(reversed(times), reversed(values), strict=True), key=itemgetter(0))
-    if pane[slot] is None or at >= pane[slot + 1]:
-        pane[slot], pane[slot + 1] = value, at
+    if slots[slot] is None or at >= slots[slot + 1]:
+        slots[slot], slots[slot + 1] = value, at
 
 
-def _rise(pane: Pane, slot: int, times: Column, values: Column, view_field: ViewField) -> None:
+def _rise(slots: Slots, slot: int, times: Column, values: Column, view_field: ViewField) -> None:
     """
     Follow a counter onward from its latest value and back from its earliest; what comes between says nothing new.
     """
     modulus = view_field.field.modulus
-    first, first_at, last, last_at, total = pane[slot : slot + 5]
+    first, first_at, last, last_at, total = slots[slot : slot + 5]
     for at, value in zip(times, values, strict=True):
         if first is None:
             first, first_at, last, last_at = value, at, value, at
@@ -289,7 +270,7 @@ def _rise(pane: Pane, slot: int, times: Column, values: Column, view_field: View
         elif at < first_at:
             total += increase(modulus, value, first)
             first, first_at = value, at
-    pane[slot : slot + 5] = first, first_at, last, last_at, total
+    slots[slot : slot + 5] = first, first_at, last, last_at, total
 
 
 _GATHER: Final[Mapping[Window, _Gather]] = {

@@ -28,11 +28,8 @@ class Joints:
 
     def __init__(self, windows: Sequence[WindowSet], columns: Sequence[str]) -> None:
         self.open: dict[str, Block] = {}
-        kins: dict[object, tuple[object, ...]] = {}
-        takings = [one.taking(columns) for one in windows]
-        alike = [taking._replace(kin=kins.setdefault(taking.kin, taking.kin)) for taking in takings]
-        self._takers = list(zip(windows, alike, strict=True))
-        self._totals = totals_of(alike)
+        self._totals, takings = totals_of([one.taking(columns) for one in windows])
+        self._takers = list(zip(windows, takings, strict=True))
 
     def join(self, source: str, at_ms: int, row: tuple[Any, ...]) -> int:
         """

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, islice, repeat
 from typing import Any, Final, NamedTuple
 
-from edge_sdk.core.gathering import OPENED, SLOTS, Pane, slot_count
+from edge_sdk.core.gathering import OPENED, Pane, Slots, slot_count
 from edge_sdk.core.policy import View
 
 _FORM: Final = 1  # what a snapshot by column begins with; the older ones begin with a list
@@ -25,9 +25,11 @@ _LIMB: Final = 1 << 62
 _PACKED_PARTS: Final = 3  # of an entry of the older form whose numbers are packed
 _AGAIN, _OTHER = 0, 1  # how a column is stored that is like the first, and one that is not only numbers
 _CODES: Final = {4: "i", 8: "q"}  # and the bytes of a number in one that is
+_BEFORE_SLOTS: Final = 7  # what is carried is stored by places in a pane that held its slots behind seven others
 
 
-Packed = list[tuple[list[Sequence[Any]], list[Any]]]  # columns, and what was made of them
+Packed = list[tuple[list[Sequence[int]], Sequence[Slots], list[Any]]]
+"""Heads and slots of the panes of a view, and what was made of them."""
 
 
 class KeptTrail(NamedTuple):
@@ -55,15 +57,15 @@ def packed_trails(trails: Sequence[KeptTrail], packed: Packed | None = None) -> 
     if not trails:
         return []
     tags, sources, closed_until, carries, panes = zip(*trails, strict=True)
-    starts, _, counts, partial, _, _, _, *slots = list(zip(*chain(*panes), strict=True)) or [()] * SLOTS
+    starts, _, counts, partial, _, _, _, slots = zip(*chain(*panes), strict=True) if any(panes) else [()] * 8
     return [
         _FORM,
         b"".join(tags),
         list(sources),
-        [list(chain.from_iterable(carry.items())) for carry in carries] if any(carries) else [],
+        [_flat(carry) for carry in carries] if any(carries) else [],
         bytes(map(len, panes)),
         _packed([closed_until, tuple(map(len, tags))]),
-        _packed_once([counts, starts, partial, *slots], packed),
+        _packed_once([counts, starts, partial], slots, packed),
     ]
 
 
@@ -93,21 +95,29 @@ def _panes(view: View, columns: Sequence[Sequence[Any]]) -> list[Pane]:
     return [_pane([start, start + every, count, is_partial], slots) for count, start, is_partial, *slots in rows]
 
 
+def _flat(carry: Mapping[int, int]) -> list[int]:
+    return [part for slot, value in carry.items() for part in (_BEFORE_SLOTS + slot, value)]
+
+
 def _pairs(flat: Sequence[int]) -> dict[int, int]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    return {place - _BEFORE_SLOTS: value for place, value in zip(flat[::2], flat[1::2], strict=True)}
 
 
 def _pane(head: Sequence[int], slots: Sequence[Any]) -> Pane:
-    return [*head, 0, None, None, *slots]
+    return [*head, 0, None, None, list(slots)]
 
 
-def _packed_once(columns: list[Sequence[Any]], packed: Packed | None) -> list[Any]:
-    if packed is None:
-        return _packed(columns)
-    made = next((made for known, made in packed if known == columns), None)
-    if made is None:
-        made = _packed(columns)
-        packed.append((columns, made))
+def _packed_once(heads: list[Sequence[int]], slots: Sequence[Slots], packed: Packed | None) -> list[Any]:
+    """
+    Return the panes packed. Views that share slots are told at once; what is folded into those later raises counts.
+    """
+    if packed is not None:
+        for known, held, made in packed:
+            if known == heads and held == slots:
+                return made
+    made = _packed([*heads, *zip(*slots, strict=True)])
+    if packed is not None:
+        packed.append((heads, slots, made))
     return made
 
 
@@ -170,12 +180,13 @@ def _entry(view: View, stored: Sequence[Any]) -> KeptTrail:
     Return one entry of an older form; a pane of it is ``[start_ms, end_ms, count, partial, *slots]``.
     """
     if len(stored) > _PACKED_PARTS:
-        tag, source, closed_until, carry, panes = stored
+        tag, source, closed_until, pairs, panes = stored
+        carry = [*chain.from_iterable(pairs)]
         kept = [[_whole(part) for part in pane] for pane in panes]
     else:
         tag, source, packed = stored
         closed_until, carried, *numbers = struct.unpack(f"<{len(packed) // 8}q", packed)
-        carry = [numbers[at : at + 2] for at in range(0, 2 * carried, 2)]
+        carry = numbers[: 2 * carried]
         width = OPENED + slot_count(view)
         kept = [numbers[at : at + width] for at in range(2 * carried, len(numbers), width)]
-    return KeptTrail(tag, source, closed_until, dict(carry), [_pane(pane[:OPENED], pane[OPENED:]) for pane in kept])
+    return KeptTrail(tag, source, closed_until, _pairs(carry), [_pane(pane[:OPENED], pane[OPENED:]) for pane in kept])

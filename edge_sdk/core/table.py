@@ -171,7 +171,7 @@ class Memory:
         self._grouped: dict[tuple[Any, ...], Grouped] = {}
         self._tables: dict[tuple[Any, ...], list[tuple[Sequence[Row], list[Any]]]] = {}
         self.deflated: dict[bytes, bytes] = {}
-        self.windows: list[tuple[list[Sequence[Any]], list[Any]]] = []  # as snapshots packs them
+        self.windows: list[tuple[list[Sequence[int]], Sequence[list[Any]], list[Any]]] = []  # as snapshots packs them
 
     def table(self, view: View, rows: Sequence[Row]) -> list[Any]:
         """

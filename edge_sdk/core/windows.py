@@ -22,6 +22,7 @@ from edge_sdk.core.gathering import (
     END,
     OPENED,
     PARTIAL,
+    SLOTS,
     SOURCE,
     START,
     Gathering,
@@ -236,7 +237,7 @@ class WindowSet:
         partial = int(start < self._since)
         shown = self._show_source(source)
         # Not opened at the time last told: the board may have slept since then. The next look says when.
-        return [start, start + self._every, 0, partial, 0, shown, None, *self._gathering.empty]
+        return [start, start + self._every, 0, partial, 0, shown, None, self._gathering.empty]
 
     def _advance(self, trail: _Trail, start: int) -> None:
         if trail.previous is not None:
@@ -259,14 +260,24 @@ class WindowSet:
         trail.previous = trail.current = None
 
     def _close(self, trail: _Trail, pane: Pane) -> None:
-        twin = None if pane[BLOCK] is None else pane[BLOCK].finished
+        block = pane[BLOCK]
         _dissolve(pane)
-        values = self._gathering.finish(pane, trail.carry, trail.carry_ms, twin)
+        # Of views whose windows end alike each emits the very row that the first of them made.
+        by = (self._gathering.ends, id(pane[SLOTS]), pane[COUNT], pane[PARTIAL], pane[START], pane[SOURCE])
+        finished = None if block is None or self._gathering.ends is None else block.finished
+        if finished is None or finished[0] != by:
+            finished = by, self._row(trail, pane)
+            if block is not None:
+                block.finished = finished
+        trail.closed_until = pane[END]
+        self._emit(finished[1])
+
+    def _row(self, trail: _Trail, pane: Pane) -> Row:
+        values = self._gathering.finish(pane[SLOTS], trail.carry, trail.carry_ms)
         for at in self._source_places:
             values.insert(at, pane[SOURCE])
-        trail.closed_until = pane[END]
         # The count is of readings: one whose values were all invalid still counts.
-        self._emit((pane[START], -pane[COUNT] if pane[PARTIAL] else pane[COUNT], *values))
+        return (pane[START], -pane[COUNT] if pane[PARTIAL] else pane[COUNT], *values)
 
 
 def _dissolve(pane: Pane) -> None:

@@ -65,11 +65,11 @@ def open_sources(view: View, snapshot: Sequence[Any]) -> tuple[OpenSource, ...]:
 
 
 def _window(view: View, kept: KeptTrail, pane: Pane) -> OpenWindow:
-    fields, at = {}, SLOTS
+    fields, at = {}, 0
     for entry in view.fields:
         if entry.window is not None:
             names = _GATHERED[entry.window]
-            fields[entry.field.name] = _told(entry, dict(zip(names, pane[at : at + len(names)], strict=True)))
+            fields[entry.field.name] = _told(entry, dict(zip(names, pane[SLOTS][at : at + len(names)], strict=True)))
             at += len(names)
     shown = None if view.group is None else _exact(view.fields[view.group], kept.source)
     return OpenWindow(pane[START], pane[END], pane[COUNT], shown, fields)

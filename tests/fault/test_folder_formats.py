@@ -108,8 +108,8 @@ def test_a_folder_of_this_format_starts(filled: Path, tmp_path: Path) -> None:
 def entries(trails: Sequence[KeptTrail], _: Packed | None) -> list[Any]:
     """Lay out windows as the queue's format 1 had them: an entry for each source, no number packed."""
     return [
-        [trail.tag, trail.source, trail.closed_until, [*map(list, trail.carry.items())],
-         [[*pane[:OPENED], *pane[SLOTS:]] for pane in trail.panes]]
+        [trail.tag, trail.source, trail.closed_until, [[SLOTS + slot, value] for slot, value in trail.carry.items()],
+         [[*pane[:OPENED], *pane[SLOTS]] for pane in trail.panes]]
         for trail in trails
     ]  # fmt: skip
 
