@@ -37,7 +37,8 @@ def encode_tables(views: Sequence[View], rows: Mapping[int, Sequence[Row]], memo
         rows: rows by position of their view; empty ones are left out.
         memory: of what is encoded together with them.
     """
-    return cbor.encode([_encode_table(views[at], at, rows[at], memory) for at in sorted(rows) if rows[at]])
+    tables = [_encode_table(views[at], at, rows[at], memory) for at in sorted(rows) if rows[at]]
+    return cbor.encode(tables) if memory is None else memory.encoded(tables)
 
 
 def decode_tables(views: Sequence[View], encoded: bytes) -> dict[int, list[Row]]:
@@ -110,6 +111,26 @@ def _varints(deltas: Sequence[int], varint: Callable[[int], bytes] | None = None
     return b"".join(map(varint or _Varints(_SHORT).__getitem__, deltas))
 
 
+def _alike(values: Sequence[int], varint: Callable[[int], bytes]) -> bytes:
+    """
+    Return *values*, one at least, as zigzag varints: together where all are equal, or none is negative and all take as
+    many bytes, as those of one kind mostly do.
+    """
+    least, most, count = min(values), max(values), len(values)
+    if least == most:
+        return varint(least) * count
+    if least >= 0 and most < 1 << 6:
+        return bytes([value + value for value in values])
+    if least >= 1 << 6 and most < 1 << 13:
+        return struct.pack(f"<{count}H", *[value << 1 & 127 | 128 | value >> 6 << 8 for value in values])
+    if least >= 1 << 13 and most < 1 << 20:
+        wide = [value << 1 & 127 | 128 | (value >> 6 & 127 | 128) << 8 | value >> 13 << 16 for value in values]
+        packed = bytearray(struct.pack(f"<{count}I", *wide))
+        del packed[3::4]
+        return bytes(packed)
+    return b"".join(map(varint, values))
+
+
 class Grouped:
     """
     Rows of one table by the group each belongs to, for packing its columns.
@@ -140,8 +161,9 @@ class Grouped:
                 deltas = [*column[: self._begun], *map(sub, column[self._begun :], column)]
             else:
                 deltas = list(map(sub, column, self._before((*column, 0))))
-            first = b"".join(map(self._varint, deltas[: self._begun]))
-            packed = first + _varints(deltas[self._begun :], self._varint)
+            first, rest = deltas[: self._begun], deltas[self._begun :]
+            packed = _alike(first, self._varint) if first else b""
+            packed += _varints(rest, self._varint) if rest else b""
             if self._memory is not None:
                 self._memory[column] = packed
         return packed
@@ -170,6 +192,7 @@ class Memory:
     def __init__(self) -> None:
         self._grouped: dict[tuple[Any, ...], Grouped] = {}
         self._tables: dict[tuple[Any, ...], list[tuple[Sequence[Row], list[Any]]]] = {}
+        self._encoded: list[tuple[list[Any], bytes]] = []
         self.deflated: dict[bytes, bytes] = {}
         self.windows: list[tuple[list[Sequence[int]], Sequence[list[Any]], list[Any]]] = []  # as snapshots packs them
 
@@ -184,6 +207,16 @@ class Memory:
         columns = _encode_columns(view, rows, self)
         like.append((rows, columns))
         return columns
+
+    def encoded(self, tables: list[Any]) -> bytes:
+        """
+        Return *tables* as deterministic CBOR; equal ones are made of the same columns.
+        """
+        for known, encoded in self._encoded:
+            if known == tables:
+                return encoded
+        self._encoded.append((tables, cbor.encode(tables)))
+        return self._encoded[-1][1]
 
     def grouped(self, words: tuple[Any, ...]) -> Grouped:
         """

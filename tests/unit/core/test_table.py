@@ -53,6 +53,13 @@ def pack(values: list[int], groups: list[int]) -> bytes:
     return Grouped(groups).pack(tuple(values))
 
 
+@pytest.mark.parametrize("least", [-(1 << 62), -64, -1, 0, 1, 63, 64, 8191, 8192, (1 << 20) - 1, 1 << 20, 1 << 40])
+@pytest.mark.parametrize("most", [0, 1, 63, 64, 8191, 8192, (1 << 20) - 1, 1 << 20, (1 << 62) - 1])
+def test_the_first_values_of_groups_are_packed_as_each_would_be_alone(least: int, most: int) -> None:
+    values = [least, most, (least + most) // 2, least, max(least, most - 1)]
+    assert pack(values, [*range(5)]) == b"".join(pack([value], [0]) for value in values)
+
+
 def test_tables_encoded_together_are_those_encoded_apart() -> None:
     rows = [(1, "A", 5), (2, "B", None), (3, "A", 7)], [(1, "A", 6), (2, "B", 4), (3, "A", 7)], [(1, "B", 6)]
     memory = Memory()
