@@ -61,24 +61,23 @@ class Block:
 
     Args:
         source: as readings name it.
-        row: the first of them.
         takers: those panes, and how each is gathered.
         totals: what any of them adds up.
         home: where it stands until it is dissolved.
 
-    ``finished`` is by what one of several was finished, and the row that came of it.
+    ``takers`` is how many panes there are; ``finished`` is by what one of them was finished, and the row that it gave.
     """
 
-    __slots__ = ("_home", "_panes", "_shared", "_source", "_totals", "end", "finished", "rows", "start")
+    __slots__ = ("_home", "_panes", "_shared", "_source", "_totals", "end", "finished", "rows", "start", "takers")
 
     def __init__(
-        self, source: str, row: tuple[Any, ...], takers: Sequence[tuple[Pane, Taking]], totals: Totals,
-        home: dict[str, Block],
-    ) -> None:  # fmt: skip
+        self, source: str, takers: Sequence[tuple[Pane, Taking]], totals: Totals, home: dict[str, Block]
+    ) -> None:
+        self.takers = len(takers)
         self._panes = [pane for pane, _ in takers]
         self.start = max([pane[START] for pane in self._panes])
         self.end = min([pane[END] for pane in self._panes])
-        self.rows = [row]
+        self.rows: list[tuple[Any, ...]] = []
         self._source = source
         self._shared = _share(takers)
         self.finished: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None
@@ -89,11 +88,20 @@ class Block:
         """
         Move the readings into the slots of every pane.
         """
-        if not self.rows:
-            return
-        times, *columns = zip(*self.rows, strict=True)
+        if self.rows:
+            times, *columns = zip(*self.rows, strict=True)
+            self.rows.clear()
+            self._add(times, columns)
+
+    def gather(self, times: Column, columns: Sequence[Column]) -> None:
+        """
+        Move readings of the block that are columns already into the slots of every pane, after those that it holds.
+        """
+        self.fold()
+        self._add(times, columns)
+
+    def _add(self, times: Column, columns: Sequence[Column]) -> None:
         count = len(times)
-        self.rows.clear()
         for pane in self._panes:
             pane[COUNT] += count
         try:

@@ -4,7 +4,8 @@ The text of a minimiser for many readings at once: each field checked and rounde
 For readings of one kind that name the same fields, as firmware hands them over. What a column costs is shared by all
 its readings, and no reading is ever a mapping. Rules: all is checked before anything is kept, and the first thing that
 is not usual (another type, a value out of range, a source that is new, a field that is not declared) has all of them
-done one by one (``written``), which is the only way to count what is dropped. Rows are the same either way.
+done one by one (``written``), which is the only way to count what is dropped. Rows are the same either way; windows of several
+sources may close in another order.
 Does not: execute what it writes (compile).
 """
 
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from edge_sdk.core.blocks import block_rows
 from edge_sdk.core.policy import Field, Kind, View
 from edge_sdk.core.written import gathered, rules_of, usual_cases, value_text
 
@@ -51,9 +51,10 @@ def _write_check(declared: Field, at: int) -> list[str]:
     lines = [f"    v{at} = columns.get({declared.name!r})", f"    if v{at} is None:", f"        f{at} = nones"]
     if cases := usual_cases(declared, "v", at):
         for usual in cases:
+            condition = f" if {' and '.join(usual.conditions)}" if usual.conditions else ""
             lines += [
-                f"    elif type(v{at}[0]) is {usual.type}:",
-                f"        f{at} = [{usual.canonical} for v in v{at} if {usual.condition}]",
+                f"    elif [*map(type, v{at})].count({usual.type}) == len(times):",
+                f"        f{at} = [{usual.canonical} for v in v{at}{condition}]",
             ]
         lines += ["    else:", "        return None", f"    if len(f{at}) != len(times):", "        return None"]
         return lines
@@ -85,21 +86,12 @@ def _write_rows(views: tuple[View, ...], places: dict[str, int]) -> list[str]:
 
 def _write_windows(kind: Kind, views: tuple[View, ...], places: dict[str, int]) -> list[str]:
     """
-    Write what puts the readings into the blocks of their sources, one after the other.
+    Write what has the readings gathered by the blocks of their sources.
     """
     if all(view.every_ms is None for view in views):
         return []
-    columns = ["times", *(f"f{places[name]}" for name in gathered(kind, views))]
-    return [
-        f"    for at_ms, source, row in zip(times, f{places[kind.source]}, zip({', '.join(columns)})):",
-        "        block = blocks.get(source)",
-        "        if block is not None and block.start <= at_ms < block.end:",
-        "            block.rows.append(row)",
-        f"            if len(block.rows) >= {block_rows(kind)}:",
-        "                block.fold()",
-        *(
-            ["        elif not join(source, at_ms, row):", "            taken -= 1"]
-            if all(view.every_ms is not None for view in views)
-            else ["        else:", "            join(source, at_ms, row)"]  # another view took it already
-        ),
-    ]
+    columns = "".join(f"f{places[name]}, " for name in gathered(kind, views))
+    text = f"gather_columns(f{places[kind.source]}, times, ({columns}))"
+    if all(view.every_ms is not None for view in views):
+        return [f"    taken = {text}"]
+    return [f"    {text}"]  # another view took them already

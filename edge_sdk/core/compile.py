@@ -17,6 +17,7 @@ from operator import itemgetter
 from typing import Any
 
 from edge_sdk.core import reading, transforms
+from edge_sdk.core.blocks import block_rows
 from edge_sdk.core.columns import write_columns
 from edge_sdk.core.consent import CollectGrant
 from edge_sdk.core.joining import Joints
@@ -101,8 +102,9 @@ def compile_kind(kind: Kind, granted: Sequence[tuple[Outlet, CollectGrant]], tal
             bound[f"labels_{at}"] = reading.places_of_labels(declared)
     for at, outlet in enumerate(outlets):
         bound[f"append_{at}"] = outlet.rows.append
-    joints = Joints([outlet.windows for outlet in outlets if outlet.windows is not None], gathered(kind, views))
-    bound |= {"blocks": joints.open, "join": joints.join}
+    windows = [outlet.windows for outlet in outlets if outlet.windows is not None]
+    joints = Joints(windows, gathered(kind, views), block_rows(kind))
+    bound |= {"blocks": joints.open, "join": joints.join, "gather_columns": joints.gather_columns}
     for (at, place), number in rules_of(views).items():
         view_field = views[at].fields[place]
         bound[f"field_{number}"] = view_field

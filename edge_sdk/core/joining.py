@@ -3,18 +3,23 @@ One block of readings for all windows of a kind: what several views gather is he
 
 A reading goes to the block of its source without another question while it lies in a pane that every view has open.
 Else each view is asked for its pane (``windows``), and a block of those panes begins; a reading that is late for some
-of the views is gathered by the others on the spot. Compiled code does the first, :meth:`Joints.join` the second.
+of the views is gathered by the others on the spot. Compiled code does the first for one reading, and has :meth:`join`
+do the second; readings that come as columns are :meth:`gather_columns`'s.
 Does not: open or close panes (windows), or know what is done with values (gathering).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from typing import Any, Final
 
 from edge_sdk.core.blocks import Block, totals_of
-from edge_sdk.core.gathering import BLOCK
+from edge_sdk.core.gathering import BLOCK, Column
 from edge_sdk.core.windows import WindowSet
+
+_ENOUGH: Final = 6  # readings of a source that cost less as columns than one after the other
 
 
 class Joints:
@@ -24,16 +29,73 @@ class Joints:
     Args:
         windows: of each view that gathers.
         columns: the fields whose values a row has, in its order.
+        block_rows: how many readings of one source wait in a block at most.
     """
 
-    def __init__(self, windows: Sequence[WindowSet], columns: Sequence[str]) -> None:
+    def __init__(self, windows: Sequence[WindowSet], columns: Sequence[str], block_rows: int) -> None:
         self.open: dict[str, Block] = {}
         self._totals, takings = totals_of([one.taking(columns) for one in windows])
         self._takers = list(zip(windows, takings, strict=True))
+        self._block_rows = block_rows
 
     def join(self, source: str, at_ms: int, row: tuple[Any, ...]) -> int:
         """
         Gather a reading that lies in no block; return how many views took it.
+        """
+        block = self._begin(source, at_ms)
+        if block is None:
+            return 0
+        block.rows.append(row)
+        if source not in self.open:
+            block.fold()
+        return block.takers
+
+    def gather_columns(self, sources: Sequence[str], times: Sequence[int], columns: Sequence[Column]) -> int:
+        """
+        Gather readings that come as columns; return how many of them any view took.
+
+        Those of one source are added up together as far as its block reaches: where each has many, and they are in
+        the order of their times. Else they go to their blocks one after the other.
+        """
+        named = [*dict.fromkeys(sources)]
+        if len(sources) < _ENOUGH * len(named) or [*times] != sorted(times):
+            return self._one_by_one(sources, times, columns)
+        taken = 0
+        for source, pick in _picks(sources, named):
+            taken += self._gather_source(source, pick(times), [*map(pick, columns)])
+        return taken
+
+    def _gather_source(self, source: str, times: Sequence[int], columns: Sequence[Column]) -> int:
+        at, late, count = 0, 0, len(times)
+        while at < count:
+            block = self.open.get(source)
+            if block is None or not block.start <= times[at] < block.end:
+                block = self._begin(source, times[at])
+            if block is None:
+                late += 1
+                at += 1
+                continue
+            end = bisect_left(times, block.end, at) if source in self.open else at + 1
+            is_all = end - at == count
+            block.gather(times if is_all else times[at:end], columns if is_all else [one[at:end] for one in columns])
+            at = end
+        return count - late
+
+    def _one_by_one(self, sources: Sequence[str], times: Sequence[int], columns: Sequence[Column]) -> int:
+        blocks, block_rows, late = self.open, self._block_rows, 0
+        for source, at_ms, row in zip(sources, times, zip(times, *columns, strict=True), strict=True):
+            block = blocks.get(source)
+            if block is not None and block.start <= at_ms < block.end:
+                block.rows.append(row)
+                if len(block.rows) >= block_rows:
+                    block.fold()
+            elif not self.join(source, at_ms, row):
+                late += 1
+        return len(times) - late
+
+    def _begin(self, source: str, at_ms: int) -> Block | None:
+        """
+        Return a new block for a reading that lies in none, which stands where all views take it; None where none does.
         """
         standing = self.open.get(source)
         if standing is not None:
@@ -41,15 +103,29 @@ class Joints:
         rolled = [(windows.roll(source, at_ms), taking) for windows, taking in self._takers]
         takers = [(pane, taking) for pane, taking in rolled if pane is not None]
         if not takers:
-            return 0
+            return None
         for pane, _ in takers:
             if pane[BLOCK] is not None:  # of an earlier binding, or the pane was left for another one
                 pane[BLOCK].dissolve()
-        block = Block(source, row, takers, self._totals, self.open)
+        block = Block(source, takers, self._totals, self.open)
         if len(takers) == len(self._takers):
             self.open[source] = block
             for pane, _ in takers:
                 pane[BLOCK] = block
-        else:
-            block.fold()
-        return len(takers)
+        return block
+
+
+def _picks(sources: Sequence[str], named: Sequence[str]) -> Iterator[tuple[str, itemgetter[Any]]]:
+    """
+    Yield each source, and what takes of a column the values of it: each has several.
+    """
+    turns = [*named] * (len(sources) // len(named) + 1)
+    if [*sources] == turns[: len(sources)]:  # as devices do that are asked one after the other
+        for at, source in enumerate(named):
+            yield source, itemgetter(slice(at, None, len(named)))
+        return
+    places: dict[str, list[int]] = {source: [] for source in named}
+    for at, source in enumerate(sources):
+        places[source].append(at)
+    for source, own in places.items():
+        yield source, itemgetter(*own) if len(own) > 1 else itemgetter(slice(own[0], own[0] + 1))

@@ -123,14 +123,18 @@ class WindowSet:
         """
         Close every window that has been open for two lengths of monotonic time.
         """
-        limit = self.mono_ms - 2 * self._every
+        mono_ms, limit = self.mono_ms, self.mono_ms - 2 * self._every
         for trail in self._trails.values():
-            for pane in trail.panes:
-                pane[OPENED] = pane[OPENED] or self.mono_ms  # opened since the last look
-            if trail.current is not None and trail.current[OPENED] <= limit:
+            current, previous = trail.current, trail.previous
+            if current is None:
+                continue
+            current[OPENED] = current[OPENED] or mono_ms  # opened since the last look
+            if previous is not None:
+                previous[OPENED] = previous[OPENED] or mono_ms
+            if current[OPENED] <= limit:
                 self._close_all(trail)  # with the one before, even if a straggler opened that later
-            elif trail.previous is not None and trail.previous[OPENED] <= limit:
-                self._close(trail, trail.previous)
+            elif previous is not None and previous[OPENED] <= limit:
+                self._close(trail, previous)
                 trail.previous = None
 
     @property

@@ -91,7 +91,10 @@ def _write_fetch(kind: Kind) -> list[str]:
 
 
 def _write_check(kind: Kind, declared: PolicyField, at: int) -> list[str]:
-    usual = [(is_usual, f"f{at} = {canonical}") for _, is_usual, canonical in usual_cases(declared, f"v{at}", at)]
+    usual = [
+        (" and ".join((f"type(v{at}) is {case.type}", *case.conditions)), f"f{at} = {case.canonical}")
+        for case in usual_cases(declared, f"v{at}", at)
+    ]
     usual.append((f"v{at} is None", f"f{at} = None; missing += 1"))
     lines = []
     for number, (condition, then) in enumerate(usual):
@@ -109,11 +112,11 @@ def _write_check(kind: Kind, declared: PolicyField, at: int) -> list[str]:
 
 class Usual(NamedTuple):
     """
-    One usual case of a field, as text: the type of such a value, what tells one, and what it is in canonical form.
+    One usual case of a field, as text: the type of such a value, what else is true of it, and its canonical form.
     """
 
     type: str
-    condition: str
+    conditions: tuple[str, ...]
     canonical: str
 
 
@@ -130,23 +133,19 @@ def usual_cases(declared: PolicyField, v: str, at: int) -> list[Usual]:
             least, most = sure_integers(declared)
             whole, part = scaled(v, declared, int), scaled(v, declared, float)
             return [
-                _usual("float", v, f"({part}).__round__()", f"{low!r} <= {v}", f"{v} <= {high!r}"),
-                _usual("int", v, v if whole == v else f"round({whole})", f"{least} <= {v}", f"{v} <= {most}"),
+                Usual("float", (f"{low!r} <= {v}", f"{v} <= {high!r}"), f"({part}).__round__()"),
+                Usual("int", (f"{least} <= {v}", f"{v} <= {most}"), v if whole == v else f"round({whole})"),
             ]
         case FieldType.TEXT:
-            return [_usual("str", v, v, f"len({v}) <= {declared.max_length}", f"{v}.isascii()")]
+            return [Usual("str", (f"len({v}) <= {declared.max_length}", f"{v}.isascii()"), v)]
         case FieldType.ENUM:
-            return [_usual("str", v, f"labels_{at}[{v}]", f"{v} in labels_{at}")]
+            return [Usual("str", (f"{v} in labels_{at}",), f"labels_{at}[{v}]")]
         case FieldType.FLAGS:
-            return [_usual("int", v, v, f"0 <= {v}", f"{v} < {1 << len(declared.values)}")]
+            return [Usual("int", (f"0 <= {v}", f"{v} < {1 << len(declared.values)}"), v)]
         case FieldType.BOOL:
-            return [_usual("bool", v, f"int({v})")]
+            return [Usual("bool", (), f"int({v})")]
         case _:  # addresses and places are parsed
             return []
-
-
-def _usual(type_name: str, v: str, canonical: str, *conditions: str) -> Usual:
-    return Usual(type_name, " and ".join((f"type({v}) is {type_name}", *conditions)), canonical)
 
 
 def scaled(v: str, declared: PolicyField, as_number: type) -> str:

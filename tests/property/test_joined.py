@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_sdk.core.compile import Outlet, Tally, compile_kind, make_outlet
+from edge_sdk.core.compile import Outlet, Tally, compile_columns, compile_kind, make_outlet
 from edge_sdk.core.policy import TextRule, View, ViewField, Window
 from edge_sdk.core.windows import WindowSet
 from tests.minimising import NOON_MS, SERIAL, Minimised, collect_grant, field, keep, kind_of, view_of
@@ -23,6 +23,11 @@ MOVES = st.sampled_from([0, 200, 400, 1000, 1600, 2500, -300, -1000, -1400, -200
 NOTES = st.sampled_from(["x", None])
 READINGS = st.tuples(st.sampled_from("AAABC"), MOVES, st.tuples(NUMBERS, NUMBERS, NUMBERS), NOTES)
 CHANGES = st.tuples(st.sampled_from(["cut", "pause", "discard", "look", "leave", "come"]), st.integers(0, 2))
+WHOLE = st.sampled_from([0, 1, 40, 41, 99])
+ORDERS = st.one_of(
+    st.sampled_from(["A", "AB", "ABC"]).flatmap(lambda turns: st.just(turns * (24 // len(turns)))),
+    st.lists(st.sampled_from("AAABC"), min_size=6, max_size=24).map("".join),
+)
 EVENTS = st.lists(st.one_of(*[READINGS] * 5, CHANGES, st.integers(0, 5000)), min_size=10, max_size=30)
 
 
@@ -70,6 +75,7 @@ class Together:
 
     def _bind(self) -> None:
         self.take = compile_kind(KIND, [(outlet, collect_grant()) for outlet in self._bound], Tally())
+        self.take_columns = compile_columns(KIND, self._bound, self.take)
 
 
 def windows_of(outlet: Outlet) -> WindowSet:
@@ -78,6 +84,7 @@ def windows_of(outlet: Outlet) -> WindowSet:
 
 
 def change(windows: WindowSet, what: str) -> None:
+    """Do it; who is bound to what is :class:`Together`'s."""
     match what:
         case "cut":
             windows.cut()
@@ -123,3 +130,47 @@ def test_views_that_share_a_block_gather_what_each_gathers_alone(chosen: list[Vi
         single[at].cut()
         assert together.outlets[at].rows == alone[at].rows()
         assert shared[at].late == single[at].late
+
+
+@st.composite
+def bursts(draw: st.DrawFn) -> tuple[list[int], dict[str, list[Any]]]:
+    """Return readings as columns: of devices asked in turns or in any order, mostly in the order of their times."""
+    sources = draw(ORDERS)
+    steps = draw(st.lists(st.sampled_from([0, 100, 100, 300, 900]), min_size=len(sources), max_size=len(sources)))
+    if draw(st.booleans()):
+        steps[draw(st.integers(0, len(steps) - 1))] = draw(MOVES)
+    times, at_ms = [], NOON_MS + draw(MOVES)
+    for step in steps:
+        times.append(at_ms := at_ms + step)
+    columns: dict[str, list[Any]] = {"serial": list(sources)}
+    for name in draw(st.lists(st.sampled_from("abc"), unique=True)):
+        columns[name] = draw(st.lists(WHOLE, min_size=len(sources), max_size=len(sources)))
+    return times, columns
+
+
+@given(three(), st.lists(st.one_of(bursts(), CHANGES), min_size=1, max_size=4))
+def test_readings_that_come_as_columns_are_gathered_as_they_would_be_alone(
+    chosen: list[View], events: list[Any]
+) -> None:
+    together, alone = Together(*chosen), [Minimised(KIND, view) for view in chosen]
+    for source in "ABC":  # known from here on
+        assert together.take({"serial": source}, NOON_MS) == sum(one.take({"serial": source}, NOON_MS) for one in alone)
+    for first, second in events:
+        if isinstance(first, str):
+            change(windows_of(together.outlets[second]), first)
+            change(windows_of(alone[second].outlets[0]), first)
+            continue
+        took = [0] * len(first)
+        for at, *values in zip(range(len(first)), *second.values(), strict=True):
+            took[at] = sum(one.take(dict(zip(second, values, strict=True)), first[at]) for one in alone)
+        assert together.take_columns(second, first) == sum(map(bool, took))
+    for at in range(3):
+        shared, single = windows_of(together.outlets[at]), windows_of(alone[at].outlets[0])
+        shared.cut()
+        single.cut()
+        assert sorted(together.outlets[at].rows, key=_source_of) == sorted(alone[at].rows(), key=_source_of)
+        assert shared.late == single.late
+
+
+def _source_of(row: tuple[Any, ...]) -> Any:
+    return row[2]

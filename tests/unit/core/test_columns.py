@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from edge_sdk.core.compile import make_outlet
+from edge_sdk.core.joining import Joints
 from edge_sdk.core.policy import FieldType, TextRule, ViewField, Window
 from edge_sdk.core.units import Step
 from tests.minimising import MINUTE_MS, NOON_MS, SERIAL, Minimised, field, keep, kind_of, view_of, windowed
@@ -119,11 +121,13 @@ def test_windows_gather_by_column_what_they_gather_one_by_one() -> None:
     assert found.closed() == wanted.closed()
 
 
-def test_a_block_that_is_full_is_folded_on_the_way() -> None:
+@pytest.mark.parametrize("devices", ["A", "ABCD"])
+def test_however_many_readings_come_few_of_a_source_wait_in_its_block(devices: str) -> None:
     view = windowed(_MEAN, minutes=5)
-    minimised = Minimised(view.kind, view)
-    minimised.take({"serial": "A", "value": 0}, NOON_MS)
-    assert minimised.take_columns({"serial": ["A"] * 100, "value": [1] * 100}, [NOON_MS + at for at in range(100)])
-    windows = minimised.outlets[0].windows
+    windows = make_outlet(view, names={}).windows
     assert windows is not None
-    assert minimised.closed()[0][1] in (101, -101)
+    joints = Joints([windows], ["value"], block_rows=10)
+    sources = [*devices * (400 // len(devices))]
+    for times in (range(400), [at ^ 1 for at in range(400)]):  # in order, and not
+        assert joints.gather_columns(sources, [NOON_MS + at for at in times], ([1] * 400,)) == 400
+        assert all(len(joints.open[source].rows) < 10 for source in devices)
