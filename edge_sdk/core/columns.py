@@ -4,8 +4,8 @@ The text of a minimiser for many readings at once: each field checked and rounde
 For readings of one kind that name the same fields, as firmware hands them over. What a column costs is shared by all
 its readings, and no reading is ever a mapping. Rules: all is checked before anything is kept, and the first thing that
 is not usual (another type, a value out of range, a source that is new, a field that is not declared) has all of them
-done one by one (``written``), which is the only way to count what is dropped. Rows are the same either way; windows of several
-sources may close in another order.
+done one by one (``written``), which is the only way to count what is dropped. Rows are the same either way; windows of
+several sources may close in another order.
 Does not: execute what it writes (compile).
 """
 
