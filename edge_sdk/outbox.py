@@ -48,6 +48,10 @@ _MISSHAPEN: Final = f"SELECT COUNT(*) FROM sealed WHERE NOT ({_WHOLE})"  # noqa:
 _SET_NUMBER: Final = (
     "INSERT INTO site VALUES(?, ?) ON CONFLICT(key) DO UPDATE SET value=excluded.value WHERE value<>excluded.value"
 )
+# In place as well: of a body of the same size SQLite writes the pages it is on, and frees none (secure_delete).
+_PUT_PARTIAL: Final = (
+    "INSERT INTO partial VALUES(?, ?, ?) ON CONFLICT(stream) DO UPDATE SET batch=excluded.batch, body=excluded.body"
+)
 _ASIDE_BYTES: Final = "SELECT SUM(bytes) FROM aside"
 
 
@@ -169,7 +173,7 @@ class Outbox:
         """
         Replace the open windows of *stream*.
         """
-        self._db.execute("INSERT OR REPLACE INTO partial VALUES(?, ?, ?)", (stream, batch, body))
+        self._db.execute(_PUT_PARTIAL, (stream, batch, body))
 
     def partial(self, stream: int) -> tuple[int, bytes] | None:
         """

@@ -14,7 +14,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Final
 
 from edge_sdk.core import cbor
@@ -299,8 +299,10 @@ class Stream:
         """
         Return the function that stands in for raw sources in journalled windows.
         """
-        key = cache(lambda: source_tag_key(self.entry.key))  # most flushes have no source that has no tag yet
-        return lambda source: hmac.new(key(), source.encode("utf-8"), hashlib.sha256).digest()[:_TAG_BYTES]
+        # The key is derived for each that has none yet: most flushes have no such source.
+        return lambda source: hmac.new(
+            source_tag_key(self.entry.key), source.encode("utf-8"), hashlib.sha256
+        ).digest()[:_TAG_BYTES]
 
     def _reload_rows(self, rooms: Rooms, pending: PendingRow) -> None:
         assert self.purpose is not None

@@ -270,3 +270,23 @@ def test_dropped_bytes_are_overwritten_on_disk(outbox: Outbox, tmp_path: Path) -
         outbox.drop_sealed(held)
     outbox.checkpoint()
     assert b"find-me" not in (tmp_path / "outbox.db").read_bytes()
+
+
+def test_windows_as_long_as_before_are_written_over_where_they_are(outbox: Outbox, tmp_path: Path) -> None:
+    log, grown = tmp_path / "outbox.db-wal", []
+    for body in (bytes(4400), bytes([1]) * 4400, bytes([2]) * 4400, bytes([3]) * 4500):
+        before = log.stat().st_size
+        with outbox.transaction():
+            outbox.put_partial(1, 0, body)
+        grown.append(log.stat().st_size - before)
+    assert grown[1] == grown[2] < grown[3]  # of another length its pages are freed, zeroed and taken again
+    assert outbox.partial(1) == (0, bytes([3]) * 4500)
+
+
+@pytest.mark.parametrize("length", [4400, 100])
+def test_windows_that_were_written_over_are_nowhere_on_disk(outbox: Outbox, tmp_path: Path, length: int) -> None:
+    for body in (b"\xc5" * 4400, bytes(length)):
+        with outbox.transaction():
+            outbox.put_partial(1, 0, body)
+    outbox.checkpoint()
+    assert not any(b"\xc5" * 16 in path.read_bytes() for path in tmp_path.iterdir())
