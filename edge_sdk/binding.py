@@ -161,7 +161,7 @@ class Binding:
         """
         if stream.purpose is None:
             return None
-        decision = self._consent.decide_digest(stream.purpose, stream.record.digest, now)
+        decision = self.deciding.of_edition(stream.purpose, stream.record.digest, now)
         return decision.collect or (None if decision.queue is Queue.DESTROY else stream.grant)
 
     def recipient_of(self, stream: Stream, grant: CollectGrant, now: Now) -> RecipientKey | None:

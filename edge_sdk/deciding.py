@@ -51,6 +51,7 @@ class Deciding:
         self._consent = consent
         self._digests = {name: purpose_digest(purpose) for name, purpose in policy.purposes.items()}
         self._grounds: _Grounds | None = None
+        self._known: dict[tuple[str, bytes], Decision] = {}  # decided on those grounds
 
     def decide(self, now: Now) -> None:
         """
@@ -58,6 +59,18 @@ class Deciding:
         """
         for name, purpose in self._purposes.items():
             self.decisions[name] = self._consent.decide_digest(purpose, self._digests[name], now)
+
+    def of_edition(self, purpose: Purpose, digest: bytes, now: Now) -> Decision:
+        """
+        Return what *purpose* in the edition *digest* may do at *now*.
+        """
+        if not self.is_settled(now):
+            return self._consent.decide_digest(purpose, digest, now)
+        decision = self._known.get((purpose.name, digest))
+        if decision is None:
+            decision = self._consent.decide_digest(purpose, digest, now)
+            self._known[purpose.name, digest] = decision
+        return decision
 
     def wanted(self, now: Now) -> dict[str, Wanted | None]:
         """
@@ -73,6 +86,7 @@ class Deciding:
         """
         consent, wall_s, floor_ms = self._consent, now.wall_s, now.floor_ms
         turns = (_periods_end(purpose, floor_ms) for purpose in self._purposes.values())
+        self._known = {}
         self._grounds = _Grounds(
             consent.statement, consent.recipients, tuple(consent.held.denied), consent.is_fresh(now),
             timing_of(now),

@@ -14,6 +14,7 @@ from edge_sdk.clock import Now
 from edge_sdk.consent_state import FRESH_WITHIN_MS
 from edge_sdk.core.batch import ClockQuality
 from edge_sdk.core.consent import ABANDON_AFTER_S
+from edge_sdk.core.policy import purpose_digest
 from edge_sdk.core.units import DAY_MS
 from edge_sdk.deciding import Deciding
 from edge_sdk.line import TICK_MS
@@ -129,6 +130,35 @@ def test_what_a_decision_rests_on_unsettles_it(parts: Site, name: str) -> None:
     later = replace(now, mono_ms=now.mono_ms + 1, wall_ms=now.wall_ms + 1, floor_ms=now.floor_ms + 1)
     assert deciding.is_settled(later)
     assert not deciding.is_settled(CHANGES[name](parts, now))
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES))
+def test_what_an_edition_may_do_is_remembered_no_longer_than_what_it_rests_on(parts: Site, name: str) -> None:
+    consent, now = parts.line.consent, parts.clock.now()
+    consent.count_as_heard(now.mono_ms)
+    deciding, (purpose, *_) = of(parts), parts.line.binding.policy.purposes.values()
+    deciding.decide(now)
+    deciding.remember(now)
+    for digest in (purpose_digest(purpose), b"of a policy before" * 2):
+        was = deciding.of_edition(purpose, digest, now)
+        assert deciding.of_edition(purpose, digest, now) is was
+        assert was == consent.decide_digest(purpose, digest, now)
+    later = CHANGES[name](parts, now)
+    assert deciding.of_edition(purpose, purpose_digest(purpose), later) == consent.decide_digest(
+        purpose, purpose_digest(purpose), later
+    )
+
+
+def test_an_edition_whose_grant_was_denied_collects_nothing_in_the_same_step(parts: Site) -> None:
+    consent, now = parts.line.consent, parts.clock.now()
+    consent.count_as_heard(now.mono_ms)
+    deciding, (purpose, *_) = of(parts), parts.line.binding.policy.purposes.values()
+    deciding.decide(now)
+    deciding.remember(now)
+    assert deciding.of_edition(purpose, purpose_digest(purpose), now).collect is not None
+    assert consent.statement is not None
+    consent.held.denied.extend(grant.id for grant in consent.statement.grants)
+    assert deciding.of_edition(purpose, purpose_digest(purpose), now).collect is None
 
 
 def test_a_purpose_that_was_erased_is_bound_anew_at_the_next_step(parts: Site) -> None:
