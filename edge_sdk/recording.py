@@ -29,8 +29,6 @@ from edge_sdk.marks import Marks
 FEW: Final = 4  # readings that cost less one by one
 MANY: Final = 512  # readings taken in one go: the lock is held for about two milliseconds
 _LEAST_NAMES: Final = 2  # so that what an itemgetter returns is a tuple
-_DICTS: Final = {dict}
-_INTEGERS: Final = {int}
 _TALLY_REASONS: Final = {"invalid_readings": Reason.INVALID, "too_many_sources": Reason.INVALID}
 
 
@@ -290,8 +288,10 @@ class Recording:
         if self._now.astray_ms is not None or len(readings) < FEW:
             return None
         times, each = zip(*readings, strict=True)
-        names = tuple(each[0]) if set(map(type, each)) == _DICTS else ()
-        if len(names) < _LEAST_NAMES or set(map(len, each)) != {len(names)} or set(map(type, times)) != _INTEGERS:
+        count, names = len(times), tuple(each[0]) if type(each[0]) is dict else ()
+        # Counted in lists: sets take longer.
+        are_plain = [*map(type, each)].count(dict) == count == [*map(type, times)].count(int)
+        if not are_plain or len(names) < _LEAST_NAMES or [*map(len, each)].count(len(names)) != count:
             return None
         try:
             rows = [*map(itemgetter(*names), each)]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from edge_sdk.core.policy import Field, Kind, View
+from edge_sdk.core.policy import Field, FieldType, Kind, View
 from edge_sdk.core.written import gathered, rules_of, usual_cases, value_text
 
 
@@ -30,7 +30,8 @@ def write_columns(kind: Kind, views: tuple[View, ...]) -> str:
         "    nones = [None] * len(times)",
     ]
     for at, declared in enumerate(kind.fields):
-        lines += _write_check(declared, at)
+        is_known_text = declared.name == kind.source and declared.type is FieldType.TEXT
+        lines += _write_known(declared, at) if is_known_text else _write_check(declared, at)
     lines += [
         f"    if not sources.issuperset(f{places[kind.source]}):",  # None is not among them
         "        return None",
@@ -40,6 +41,17 @@ def write_columns(kind: Kind, views: tuple[View, ...]) -> str:
         "    return taken",
     ]
     return "\n".join(lines)
+
+
+def _write_known(declared: Field, at: int) -> list[str]:
+    """
+    Write what takes texts as they are, where those that are known have been checked: the sources of readings.
+    """
+    return [
+        f"    f{at} = columns.get({declared.name!r}, nones)",
+        f"    if [*map(type, f{at})].count(str) != len(times):",
+        "        return None",
+    ]
 
 
 def _write_check(declared: Field, at: int) -> list[str]:

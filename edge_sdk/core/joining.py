@@ -11,7 +11,7 @@ Does not: open or close panes (windows), or know what is done with values (gathe
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -61,23 +61,25 @@ class Joints:
         if len(sources) < _ENOUGH * len(named) or [*times] != sorted(times):
             return self._one_by_one(sources, times, columns)
         taken = 0
-        for source, pick in _picks(sources, named):
-            taken += self._gather_source(source, pick(times), [*map(pick, columns)])
+        for source, places in _places(sources, named):
+            taken += self._gather_source(source, places, times, columns)
         return taken
 
-    def _gather_source(self, source: str, times: Sequence[int], columns: Sequence[Column]) -> int:
-        at, late, count = 0, 0, len(times)
+    def _gather_source(
+        self, source: str, places: Sequence[int], times: Sequence[int], columns: Sequence[Column]
+    ) -> int:
+        own = _pick(places)(times)
+        at, late, count = 0, 0, len(own)
         while at < count:
             block = self.open.get(source)
-            if block is None or not block.start <= times[at] < block.end:
-                block = self._begin(source, times[at])
+            if block is None or not block.start <= own[at] < block.end:
+                block = self._begin(source, own[at])
             if block is None:
                 late += 1
                 at += 1
                 continue
-            end = bisect_left(times, block.end, at) if source in self.open else at + 1
-            is_all = end - at == count
-            block.gather(times if is_all else times[at:end], columns if is_all else [one[at:end] for one in columns])
+            end = bisect_left(own, block.end, at) if source in self.open else at + 1
+            block.gather(own[at:end], [*map(_pick(places[at:end]), columns)])
             at = end
         return count - late
 
@@ -100,8 +102,11 @@ class Joints:
         standing = self.open.get(source)
         if standing is not None:
             standing.leave()
-        rolled = [(windows.roll(source, at_ms), taking) for windows, taking in self._takers]
-        takers = [(pane, taking) for pane, taking in rolled if pane is not None]
+        takers = []
+        for windows, taking in self._takers:
+            pane = windows.roll(source, at_ms)
+            if pane is not None:
+                takers.append((pane, taking))
         if not takers:
             return None
         for pane, _ in takers:
@@ -115,17 +120,24 @@ class Joints:
         return block
 
 
-def _picks(sources: Sequence[str], named: Sequence[str]) -> Iterator[tuple[str, itemgetter[Any]]]:
+def _places(sources: Sequence[str], named: Sequence[str]) -> Iterable[tuple[str, Sequence[int]]]:
     """
-    Yield each source, and what takes of a column the values of it: each has several.
+    Return each source and the places where it stands, in their order.
     """
-    turns = [*named] * (len(sources) // len(named) + 1)
-    if [*sources] == turns[: len(sources)]:  # as devices do that are asked one after the other
-        for at, source in enumerate(named):
-            yield source, itemgetter(slice(at, None, len(named)))
-        return
+    count, step = len(sources), len(named)
+    turns = [*named] * (count // step + 1)
+    if [*sources] == turns[:count]:  # as devices do that are asked one after the other
+        return zip(named, [range(at, count, step) for at in range(step)], strict=True)
     places: dict[str, list[int]] = {source: [] for source in named}
     for at, source in enumerate(sources):
         places[source].append(at)
-    for source, own in places.items():
-        yield source, itemgetter(*own) if len(own) > 1 else itemgetter(slice(own[0], own[0] + 1))
+    return places.items()
+
+
+def _pick(places: Sequence[int]) -> itemgetter[Any]:
+    """
+    Return what takes of a column the values at *places*, of which there is one at least.
+    """
+    if isinstance(places, range):
+        return itemgetter(slice(places.start, places.stop, places.step))
+    return itemgetter(*places) if len(places) > 1 else itemgetter(slice(places[0], places[0] + 1))

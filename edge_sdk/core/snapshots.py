@@ -29,7 +29,7 @@ _BEFORE_SLOTS: Final = 7  # what is carried is stored by places in a pane that h
 
 
 Packed = list[tuple[list[Sequence[int]], Sequence[Slots], list[Any]]]
-"""Heads and slots of the panes of a view, and what was made of them."""
+"""Columns of a view and the slots of its panes, and what was made of them."""
 
 
 class KeptTrail(NamedTuple):
@@ -64,7 +64,7 @@ def packed_trails(trails: Sequence[KeptTrail], packed: Packed | None = None) -> 
         list(sources),
         [_flat(carry) for carry in carries] if any(carries) else [],
         bytes(map(len, panes)),
-        _packed([closed_until, tuple(map(len, tags))]),
+        _packed_once([closed_until, tuple(map(len, tags))], (), packed),
         _packed_once([counts, starts, partial], slots, packed),
     ]
 
@@ -109,7 +109,7 @@ def _pane(head: Sequence[int], slots: Sequence[Any]) -> Pane:
 
 def _packed_once(heads: list[Sequence[int]], slots: Sequence[Slots], packed: Packed | None) -> list[Any]:
     """
-    Return the panes packed. Views that share slots are told at once; what is folded into those later raises counts.
+    Return columns packed. Views that share slots are told at once; what is folded into those later raises counts.
     """
     if packed is not None:
         for known, held, made in packed:
