@@ -22,8 +22,8 @@ from edge_sdk.disk_errors import DAMAGED, database_error
 from edge_sdk.errors import DatabaseDamaged, StorageError
 from edge_sdk.order import Held, Order, PendingRow, StreamRow
 
-FORMAT = 2
-_BEFORE = 1  # the same but for how a body of partial is laid out, which whoever reads it sees (core.snapshots)
+FORMAT = 3
+_BEFORE = (1, 2)  # the same but for how bodies are laid out, which whoever reads them sees (core.snapshots, pending)
 PAGE_BYTES = 1024  # small flushes write whole pages: 1 KiB pages cost 7.4 KB a flush where 4 KiB pages cost 10.4
 _WAL_PAGES = 2048  # 2 MiB of log before pages go to the file: each page is then written once for many changes
 _SCHEMA = """
@@ -361,7 +361,7 @@ class Outbox:
                 for statement in filter(None, map(str.strip, _SCHEMA.split(";"))):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version={FORMAT}")
-        elif found == _BEFORE:
+        elif found in _BEFORE:
             if not read_only:  # before anything is stored that a release of that format cannot read
                 self._rows(f"PRAGMA user_version={FORMAT}")
         elif found != FORMAT:

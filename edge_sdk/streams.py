@@ -23,9 +23,10 @@ from edge_sdk.core.compile import Outlet
 from edge_sdk.core.consent import CollectGrant
 from edge_sdk.core.documents import RecipientKey
 from edge_sdk.core.keys import NONCE_BYTES, SECRET_BYTES, BatchKey, source_tag_key, unwrap, wrap
+from edge_sdk.core.pending import decode_pending, encode_pending
 from edge_sdk.core.policy import Purpose
 from edge_sdk.core.reading import AHEAD_MS
-from edge_sdk.core.table import Memory, Row, decode_tables, encode_tables
+from edge_sdk.core.table import Memory, Row
 from edge_sdk.errors import BadInput
 from edge_sdk.order import Held, PendingRow
 from edge_sdk.sealing import Rooms, Sealing, SealTimes
@@ -187,7 +188,7 @@ class Stream:
         for at, rows in fresh.items():
             for start in range(0, len(rows), JOURNAL_ROWS):
                 part = rows[start : start + JOURNAL_ROWS]
-                body = self._wrap(encode_tables(self.purpose.views, {at: part}, memory), "pending", rooms)
+                body = self._wrap(encode_pending(self.purpose.views, at, part, memory), "pending", rooms)
                 rooms.outbox.put_pending(self.row, self.record.batch, len(part), body)
         self._journal_windows(rooms, memory)
 
@@ -310,7 +311,7 @@ class Stream:
             if self.batch_key is None:
                 raise BadInput("no key for these rows")
             plain = unwrap(self.batch_key, pending.body, self._body_aad("pending", rooms))
-            for at, rows in decode_tables(self.purpose.views, plain).items():
+            for at, rows in decode_pending(self.purpose.views, plain).items():
                 self.rows.setdefault(at, []).extend(rows)
         except BadInput:
             self.miss(pending.rows, Reason.DAMAGED)

@@ -103,7 +103,7 @@ CORE_LEVELS: Final = (
     {"policy", "reading"},
     {"policy_lint", "deidentify", "policy_diff", "policy_cbor", "transforms", "pseudonym"}
     | {"gathering", "table", "spoken", "promised", "shim_ids", "incidents"},
-    {"snapshots", "blocks"},
+    {"snapshots", "blocks", "pending"},
     {"windows"},
     {"joining"},
     {"written"},

@@ -1,9 +1,9 @@
 """
 A folder that another release wrote in a format of its own is refused by the name of the file, and stays as it is.
 
-Only the queue had another format before, which is read: raising its number is one write of SQLite, and what was
-stored before stays as it is. The folders tried are made of a real one by raising or lowering the number that each file
-has, those of the format before with the layout of windows that it had.
+Only the queue had formats before, which are read: raising its number is one write of SQLite, and what was stored
+before stays as it is. The folders tried are made of a real one by raising or lowering the number that each file has,
+those of a format before with the layout of windows and rows that it had.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from typing import Any
 
 import pytest
 
-from edge_sdk import opening
+from edge_sdk import opening, streams
 from edge_sdk.core import cbor, windows
 from edge_sdk.core.gathering import OPENED, SLOTS
 from edge_sdk.core.keys import unwrap, wrap
+from edge_sdk.core.policy import View
 from edge_sdk.core.snapshots import KeptTrail, Packed, whole_trails
+from edge_sdk.core.table import Memory, Row, encode_tables
 from edge_sdk.errors import StorageError
 from edge_sdk.keystore import FileKeyStore
 from edge_sdk.outbox import Outbox
@@ -31,7 +33,7 @@ from tests.fault.line_ending import fill
 from tests.fault.line_site import BEGIN_MS, ScriptedClock, config_for, make_site
 
 LIMIT = 8 << 20
-OTHER = (3, 99)
+OTHER = (4, 99)
 
 
 def renumber(content: bytes, number: int) -> bytes:
@@ -63,7 +65,7 @@ def queue(state: Path, number: int) -> None:
         database.execute(f"PRAGMA user_version={number}")
 
 
-READS = {"outbox.db": 2}
+READS = {"outbox.db": 3}
 FILES: dict[str, Callable[[Path, int], None]] = {
     "lane.bin": lane,
     "vault.bin": vault,
@@ -128,20 +130,39 @@ def open_windows(place: Path) -> list[list[KeptTrail]]:
     return held
 
 
-def test_a_queue_of_the_format_before_goes_on_with_its_open_windows(
-    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def columns(views: Sequence[View], at: int, rows: Sequence[Row], memory: Memory | None) -> bytes:
+    """Lay out rows that wait as the queue's formats 1 and 2 had them."""
+    return encode_tables(views, {at: rows}, memory)
+
+
+def rows_that_wait(place: Path) -> list[dict[int, list[Row]]]:
+    """Start the site and return the rows that its streams have for the open batches."""
+    with ScriptedClock(BEGIN_MS + 900_000).installed():
+        site = opening.open_site(config_for(place, place / "state"))[0]
+        held = [dict(stream.rows) for _, stream in sorted(site.line.binding.streams.items())]
+        site.close()
+    return held
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_queue_of_a_format_before_goes_on_with_its_open_windows_and_rows(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     older = tmp_path / "older"
     make_site(older)
     with monkeypatch.context() as patched:
-        patched.setattr(windows, "packed_trails", entries)
+        patched.setattr(streams, "encode_pending", columns)
+        if number == 1:
+            patched.setattr(windows, "packed_trails", entries)
         fill(older)
-    queue(older / "state", 1)
+    queue(older / "state", number)
+    before = shutil.copytree(older, tmp_path / "before")
     held = open_windows(older)
     assert any(held)
     assert held == open_windows(shutil.copytree(filled, tmp_path / "site"))
     with closing(sqlite3.connect(older / "state" / "outbox.db")) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+        assert database.execute("PRAGMA user_version").fetchone() == (3,)
+    assert rows_that_wait(before) == rows_that_wait(shutil.copytree(filled, tmp_path / "rows"))
 
 
 def test_who_only_looks_leaves_a_queue_of_the_format_before_as_it_is(filled: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from edge_sdk.collector import intake
 from edge_sdk.core import cbor, claims, envelope, keys, labels
 from edge_sdk.core.batch import decode_batch
 from edge_sdk.core.messages import encode_time_request
+from edge_sdk.core.pending import decode_pending
 from edge_sdk.core.policy import Policy, View, purpose_digest
 from edge_sdk.core.policy_cbor import decode_policy, encode_policy
 from edge_sdk.core.table import decode_tables, encode_tables
@@ -133,6 +134,7 @@ ALL: Final[Mapping[str, Take]] = {
     "intake": ask_intake,
     "batch payload": lambda data: decode_batch(data, views_of),
     "tables": lambda data: decode_tables(views_of(b""), data),
+    "pending rows": lambda data: decode_pending(views_of(b""), data),
     "policy cache": decode_policy,
     "policy file": lambda data: load_policy(data.decode("utf-8", "replace"), where="policy.toml"),
     "recorded lines": lambda data: list(replay.read_jsonl(data.splitlines(keepends=True))),
@@ -159,6 +161,7 @@ def seeds() -> Iterator[tuple[str, bytes]]:
     yield "wrapped key", keys.wrap(keys.RootKey(world.named("root key")), bytes(12), bytes(32), b"")
     yield from (("time request", encode_time_request(bytes(16))), ("batch payload", PAYLOAD))
     yield "tables", encode_tables(views_of(b""), {})
+    yield "pending rows", cbor.encode([0, 3, [0, 1, 2, 3, 4, 5]])
     yield from ((f"{what}, past its signature", payload) for what, (payload, _) in SIGNED.items())
     yield from (("intake", b"\x01" + message) for message in vectors if message.startswith(envelope.ENCRYPT_TAG))
     yield "policy cache", encode_policy(policy())
