@@ -189,13 +189,13 @@ class WindowSet:
         """
         kept = []
         for source, trail in self._trails.items():
-            panes = trail.panes
+            panes, shown = trail.panes, None
             for pane in panes:
-                if pane[BLOCK] is not None and pane[BLOCK].rows:
-                    pane[BLOCK].fold()
+                block, shown = pane[BLOCK], pane[SOURCE]
+                if block is not None and block.rows:
+                    block.fold()
             if trail.tag is None:
                 trail.tag = tag_of(source) if isinstance(source, str) else source
-            shown = panes[-1][SOURCE] if panes else None
             kept.append(KeptTrail(trail.tag, shown, trail.closed_until, trail.carry, panes))
         return packed_trails(kept, packed)
 
@@ -265,7 +265,9 @@ class WindowSet:
 
     def _close(self, trail: _Trail, pane: Pane) -> None:
         block = pane[BLOCK]
-        _dissolve(pane)
+        if block is not None:
+            block.dissolve()
+            pane[BLOCK] = None
         # Of views whose windows end alike each emits the very row that the first of them made.
         by = (self._gathering.ends, id(pane[SLOTS]), pane[COUNT], pane[PARTIAL], pane[START], pane[SOURCE])
         finished = None if block is None or self._gathering.ends is None else block.finished
