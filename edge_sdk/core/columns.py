@@ -33,7 +33,8 @@ def write_columns(kind: Kind, views: tuple[View, ...]) -> str:
         is_known_text = declared.name == kind.source and declared.type is FieldType.TEXT
         lines += _write_known(declared, at) if is_known_text else _write_check(declared, at)
     lines += [
-        f"    if not sources.issuperset(f{places[kind.source]}):",  # None is not among them
+        f"    named = dict.fromkeys(f{places[kind.source]})",
+        "    if not sources.issuperset(named):",  # None is not among them
         "        return None",
         "    taken = len(times)",
         *_write_rows(views, places),
@@ -103,7 +104,7 @@ def _write_windows(kind: Kind, views: tuple[View, ...], places: dict[str, int]) 
     if all(view.every_ms is None for view in views):
         return []
     columns = "".join(f"f{places[name]}, " for name in gathered(kind, views))
-    text = f"gather_columns(f{places[kind.source]}, times, ({columns}))"
+    text = f"gather_columns(named, f{places[kind.source]}, times, ({columns}))"
     if all(view.every_ms is not None for view in views):
         return [f"    taken = {text}"]
     return [f"    {text}"]  # another view took them already

@@ -11,7 +11,7 @@ Does not: open or close panes (windows), or know what is done with values (gathe
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -50,14 +50,18 @@ class Joints:
             block.fold()
         return block.takers
 
-    def gather_columns(self, sources: Sequence[str], times: Sequence[int], columns: Sequence[Column]) -> int:
+    def gather_columns(
+        self, named: Collection[str], sources: Sequence[str], times: Sequence[int], columns: Sequence[Column]
+    ) -> int:
         """
         Gather readings that come as columns; return how many of them any view took.
 
         Those of one source are added up together as far as its block reaches: where each has many, and they are in
         the order of their times. Else they go to their blocks one after the other.
+
+        Args:
+            named: each of the sources once, in the order in which they come first.
         """
-        named = [*dict.fromkeys(sources)]
         if len(sources) < _ENOUGH * len(named) or [*times] != sorted(times):
             return self._one_by_one(sources, times, columns)
         taken = 0
@@ -120,7 +124,7 @@ class Joints:
         return block
 
 
-def _places(sources: Sequence[str], named: Sequence[str]) -> Iterable[tuple[str, Sequence[int]]]:
+def _places(sources: Sequence[str], named: Collection[str]) -> Iterable[tuple[str, Sequence[int]]]:
     """
     Return each source and the places where it stands, in their order.
     """

@@ -129,5 +129,5 @@ def test_however_many_readings_come_few_of_a_source_wait_in_its_block(devices: s
     joints = Joints([windows], ["value"], block_rows=10)
     sources = [*devices * (400 // len(devices))]
     for times in (range(400), [at ^ 1 for at in range(400)]):  # in order, and not
-        assert joints.gather_columns(sources, [NOON_MS + at for at in times], ([1] * 400,)) == 400
+        assert joints.gather_columns(devices, sources, [NOON_MS + at for at in times], ([1] * 400,)) == 400
         assert all(len(joints.open[source].rows) < 10 for source in devices)
