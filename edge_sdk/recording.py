@@ -27,7 +27,7 @@ from edge_sdk.errors import BadInput
 from edge_sdk.marks import Marks
 
 FEW: Final = 4  # readings that cost less one by one
-MANY: Final = 512  # readings taken in one go: the lock is held for about two milliseconds
+MANY: Final = 512  # readings taken in one go: the lock is held meanwhile, and let go between
 _LEAST_NAMES: Final = 2  # so that what an itemgetter returns is a tuple
 _TALLY_REASONS: Final = {"invalid_readings": Reason.INVALID, "too_many_sources": Reason.INVALID}
 

@@ -76,7 +76,7 @@ class Block:
         self.takers = len(takers)
         self._panes: list[Pane] = []
         self.start, self.end = takers[0][0][START], takers[0][0][END]
-        for pane, _ in takers:  # a block begins for each source and window: comprehensions take three times as long
+        for pane, _ in takers:  # a block begins for each source and window: one loop, and no call
             self._panes.append(pane)
             if pane[START] > self.start:
                 self.start = pane[START]

@@ -63,12 +63,14 @@ def _write_check(declared: Field, at: int) -> list[str]:
     """
     lines = [f"    v{at} = columns.get({declared.name!r})", f"    if v{at} is None:", f"        f{at} = nones"]
     if cases := usual_cases(declared, "v", at):
+        types = f"(types := [*map(type, v{at})])"
         for usual in cases:
             condition = f" if {' and '.join(usual.conditions)}" if usual.conditions else ""
             lines += [
-                f"    elif [*map(type, v{at})].count({usual.type}) == len(times):",
+                f"    elif {types}.count({usual.type}) == len(times):",
                 f"        f{at} = [{usual.canonical} for v in v{at}{condition}]",
             ]
+            types = "types"
         lines += ["    else:", "        return None", f"    if len(f{at}) != len(times):", "        return None"]
         return lines
     return [*lines, "    else:", "        return None"]

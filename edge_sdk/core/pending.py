@@ -1,9 +1,9 @@
 """
 Rows that wait on the device for the batch that is open, as they are stored.
 
-Rows of windows come a few at a time and are read once, if at all: they are stored as they are, which takes a third of
-the time that columns take and a quarter more bytes. Rows of views without windows are stored as ``table`` has them, and
-so were all rows in the queue's format 2. What is stored is encrypted and authenticated by whoever stores it (streams).
+Rows of windows come a few at a time and are read once, if at all: they are stored as they are, since columns save bytes
+where there are many, and take longer to make. Rows of views without windows are stored as ``table`` has them, and so
+were all rows in the queue's format 2. What is stored is encrypted and authenticated by whoever stores it (streams).
 """
 
 from __future__ import annotations

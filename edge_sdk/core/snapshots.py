@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, islice, repeat
 from typing import Any, Final, NamedTuple
 
-from edge_sdk.core.gathering import OPENED, Pane, Slots, slot_count
+from edge_sdk.core.gathering import OPENED, SLOTS, Pane, Slots, slot_count
 from edge_sdk.core.policy import View
 
 _FORM: Final = 1  # what a snapshot by column begins with; the older ones begin with a list
@@ -57,7 +57,7 @@ def packed_trails(trails: Sequence[KeptTrail], packed: Packed | None = None) -> 
     if not trails:
         return []
     tags, sources, closed_until, carries, panes = zip(*trails, strict=True)
-    starts, _, counts, partial, _, _, _, slots = zip(*chain(*panes), strict=True) if any(panes) else [()] * 8
+    starts, _, counts, partial, _, _, _, slots = zip(*chain(*panes), strict=True) if any(panes) else [()] * (SLOTS + 1)
     return [
         _FORM,
         b"".join(tags),

@@ -113,14 +113,10 @@ def _varints(deltas: Sequence[int], varint: Callable[[int], bytes] | None = None
 
 def _alike(values: Sequence[int], varint: Callable[[int], bytes]) -> bytes:
     """
-    Return *values*, one at least, as zigzag varints: together where all are equal, or none is negative and all take as
-    many bytes, as those of one kind mostly do.
+    Return *values*, one at least, as zigzag varints: together where each takes two bytes, or each three, as those of
+    one kind mostly do; else as differences are.
     """
     least, most, count = min(values), max(values), len(values)
-    if least == most:
-        return varint(least) * count
-    if least >= 0 and most < 1 << 6:
-        return bytes([value + value for value in values])
     if least >= 1 << 6 and most < 1 << 13:
         return struct.pack(f"<{count}H", *[value << 1 & 127 | 128 | value >> 6 << 8 for value in values])
     if least >= 1 << 13 and most < 1 << 20:
@@ -128,7 +124,7 @@ def _alike(values: Sequence[int], varint: Callable[[int], bytes]) -> bytes:
         packed = bytearray(struct.pack(f"<{count}I", *wide))
         del packed[3::4]
         return bytes(packed)
-    return b"".join(map(varint, values))
+    return _varints(values, varint)
 
 
 class Grouped:
@@ -208,14 +204,14 @@ class Memory:
         like.append((rows, columns))
         return columns
 
-    def encoded(self, tables: list[Any]) -> bytes:
+    def encoded(self, stored: list[Any]) -> bytes:
         """
-        Return *tables* as deterministic CBOR; equal ones are made of the same columns.
+        Return tables or rows as deterministic CBOR, equal ones made once: they hold no booleans or floats.
         """
         for known, encoded in self._encoded:
-            if known == tables:
+            if known == stored:
                 return encoded
-        self._encoded.append((tables, cbor.encode(tables)))
+        self._encoded.append((stored, cbor.encode(stored)))
         return self._encoded[-1][1]
 
     def grouped(self, words: tuple[Any, ...]) -> Grouped:

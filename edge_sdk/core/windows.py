@@ -265,9 +265,7 @@ class WindowSet:
 
     def _close(self, trail: _Trail, pane: Pane) -> None:
         block = pane[BLOCK]
-        if block is not None:
-            block.dissolve()
-            pane[BLOCK] = None
+        _dissolve(pane)
         # Of views whose windows end alike each emits the very row that the first of them made.
         by = (self._gathering.ends, id(pane[SLOTS]), pane[COUNT], pane[PARTIAL], pane[START], pane[SOURCE])
         finished = None if block is None or self._gathering.ends is None else block.finished
